@@ -86,26 +86,21 @@ def _making(data: Path, models: Path, results: Path) -> str:
     return f"{building}, then {sweeping}"
 
 
-def _tables(data: Path, models: Path, results: Path, tasks: Sequence[str] | None) -> Sequence[Table]:
-    """Return the tables of some tasks, by default all; rows of other tasks are read but not compared."""
-    from mubench.cards.leaderboard import tables  # noqa: PLC0415
+def _tables(options: argparse.Namespace) -> list[Table]:
+    """Return the tables of some tasks, by default all; rows of other tasks are read but not ranked."""
+    from mubench.cards.leaderboard import SHIPPED  # noqa: PLC0415
+    from mubench.cards.leaderboard.grouping import group_rows, make_table  # noqa: PLC0415
     from mubench.trainers.evaluation.result import read_results  # noqa: PLC0415
 
-    if not any(results.glob("*.json")):
-        made = _making(data, models, results)
-        raise FileNotFoundError(f"expected result rows in {results}, got none; make some with: {made}")
-    rows = read_results(results)
-    _check_tasks(dict.fromkeys(row.task for row in rows), tasks)
-    wanted = [row for row in rows if tasks is None or row.task in tasks]
-    return tables(wanted, data=data, models=models, results=results)
-
-
-def _shipped_tables(tasks: Sequence[str] | None) -> Sequence[Table]:
-    from mubench.cards.leaderboard import shipped_tables  # noqa: PLC0415
-
-    found = shipped_tables()
-    _check_tasks(dict.fromkeys(table.row.task for table in found), tasks)
-    return [table for table in found if tasks is None or table.row.task in tasks]
+    own = {"data": options.data, "models": options.models, "results": options.results}
+    folders = {"results": SHIPPED} if options.shipped else own
+    if not options.shipped and not any(options.results.glob("*.json")):
+        raise FileNotFoundError(
+            f"expected result rows in {options.results}, got none; make some with: {_making(**own)}"
+        )
+    groups, tasks = group_rows(read_results(folders["results"])), options.task
+    _check_tasks(dict.fromkeys(rows[0].task for rows in groups), tasks)
+    return [make_table(rows, **folders) for rows in groups if tasks is None or rows[0].task in tasks]
 
 
 def _check_tasks(there: Iterable[str], tasks: Sequence[str] | None) -> None:
@@ -151,7 +146,7 @@ def _run(options: argparse.Namespace) -> None:
         return
     from mubench.cards.leaderboard.formats import as_matrix, as_text  # noqa: PLC0415  (help and mistyped names need no numbers)
 
-    found = _shipped_tables(options.task) if options.shipped else _tables(*place, options.task)
+    found = _tables(options)
     if options.what == "audit":
         _audit(found, options)
         return

@@ -69,7 +69,7 @@ def place(walked_once: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         for name in (
             "hub_builders.dataset.build.build",
             "hub_builders.hub.push.publish",
-            "cards.leaderboard.shipped_tables",
+            "cards.leaderboard.grouping.make_table",
         ):
             module, _, function = f"mubench.{name}".rpartition(".")
             patch.setattr(import_module(module), function, stop)
