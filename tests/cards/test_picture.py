@@ -4,6 +4,7 @@ import pytest
 
 from mubench.cards import picture
 from mubench.cards.leaderboard import tables
+from mubench.cards.leaderboard.formats import HEAD, as_markdown
 from mubench.cards.picture import CURVE, LONGEST, draw_leaderboard
 from mubench.trainers.evaluation.result import References
 
@@ -71,3 +72,21 @@ def test_long_names_and_many_lines_leave_room_for_the_axes(new_row, draw):
     assert size(1, 2) == (7.2, 4.0)
     assert size(60, 2)[0] > 9 and size(1, 30)[1] > 5
     assert size(250, 2)[0] == pytest.approx(5.5 + 0.06 * LONGEST)
+
+
+@pytest.mark.slow
+def test_the_picture_is_reproducible(demo_rows, new_row, tmp_path):
+    ranked = tables([*demo_rows, new_row(backbone="vit", cost={})])
+    first, second = (draw_leaderboard(ranked, tmp_path / name).read_bytes() for name in ("a.png", "b.png"))
+    assert first == second and first.startswith(b"\x89PNG") and len(first) > 10_000
+
+
+def test_texts_of_arguments_are_drawn_and_written_as_they_stand(new_row, tmp_path):
+    texts = ("$\\frac{1}{0}$", "a|b", "<img src=x>", "$x$ & \\")
+    rows = [new_row("scrub", seed=seed, arguments={"p": text}) for seed, text in enumerate(texts)]
+    rows.append(new_row("base", control=True, score=0.1, arguments={"p": "$\\sqrt$"}, cost={}))
+    (table,) = tables(rows)
+    assert draw_leaderboard([table], tmp_path / "a.png").stat().st_size  # a formula with a fault would raise
+    lines = as_markdown(table).splitlines()
+    assert {line.count("|") for line in lines} == {len(HEAD) + 1}
+    assert not [line for line in lines if "<" in line or "$" in line]

@@ -1,0 +1,44 @@
+"""What a table states of itself and of its lines."""
+
+from dataclasses import replace
+
+from mubench.cards.leaderboard import tables
+from mubench.cards.leaderboard.formats import as_markdown, as_text
+from mubench.trainers.evaluation.result import References, Value
+from tests.cards.leaderboard.conftest import seeds
+
+
+def test_few_references_are_marked_and_enough_are_not(new_row):
+    few = as_text(tables([new_row()]))
+    many = as_text(tables([new_row(references=References(retrained=[0, 1, 2, 3, 4], bases=[0, 1, 2]))]))
+    assert "PROVISIONAL" in few and " 1*  scrub" in few
+    assert "PROVISIONAL" not in many and " 1  scrub" in many
+
+
+def test_a_table_shows_what_its_task_reports_where_rows_have_it(new_row):
+    plain = new_row("scrub", task="tofu")
+    values = {"rouge_l": Value(value=0.625, n=9), "truth_ratio": Value(value=0.25, n=9)}
+    written = new_row("salun", task="tofu", score=0.9)
+    written = written.model_copy(update={"metrics": {**written.metrics, **values}})
+    (table,) = tables([plain, written])
+    assert table.reported == ("truth_ratio", "rouge_l")
+    head, _, first, second = as_markdown(table).splitlines()
+    assert head.replace(" (weak)", "").endswith("| truth_ratio | rouge_l |")
+    assert first.endswith("| 0.25 | 0.62 |") and second.endswith("| - | - |")
+    text = as_text([table])
+    assert "rouge_l: ROUGE-L recall of texts generated for forget rows" in text and "probability:" not in text
+    assert "rouge_l" not in as_text(tables([plain]))
+
+
+def test_a_line_is_useful_where_its_interval_is_above_retraining_at_its_cost_and_maybe_where_its_score_is(new_row):
+    part = {"seconds_share": 0.05, "passes_share": 0.05, "seconds": 1.0, "forward": 150, "backward": 150}
+    controls = [new_row("retrain_at", score=0.4, control=True, cost=part)]
+    against = References(retrained=[0, 1, 2], bases=[0, 1])
+    scores = {"surely": [0.9], "above": [0.41], "equal": [0.404], "below": [0.3], "nothing": [0.004]}
+    runs = [row for name, each in scores.items() for row in seeds(new_row, name, each, references=against)]
+    (table,) = tables([*runs, *controls])
+    found = {entry.name: table.usefulness(entry) for entry in table.entries}
+    assert found == {"surely": "yes", "above": "maybe", "equal": "no", "below": "no", "nothing": "no"}
+    assert [table.usefulness(entry) for entry in table.controls] == [None]
+    free = replace(table, curve=((0.0, 0.0), (1.0, 0.0)))
+    assert [free.usefulness(entry) for entry in free.entries if entry.name == "nothing"] == ["no"]
