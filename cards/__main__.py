@@ -144,7 +144,7 @@ def _run(options: argparse.Namespace) -> None:
     if options.what not in PRINTED:
         _write_all(*place)
         return
-    from mubench.cards.leaderboard.formats import as_matrix, as_text  # noqa: PLC0415  (help and mistyped names need no numbers)
+    from mubench.cards.leaderboard.formats import as_matrix, as_text  # noqa: PLC0415  (help needs no numbers)
 
     found = _tables(options)
     if options.what == "audit":

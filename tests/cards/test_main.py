@@ -171,3 +171,13 @@ def test_rows_of_other_references_name_the_command_that_judges_them_again(walk, 
     assert main([what, "--data", "a/mu-bench", "--models", "models/", "--results", f"{walk}/results"]) == 2
     output = capsys.readouterr().err
     assert f"--backbone resnet --data a/mu-bench --results {walk}/results, or remove the row" in output
+
+
+def test_rows_of_other_tasks_than_the_chosen_ones_are_not_compared(walk, new_row, capsys):
+    write_result(new_row("salun", seed=9, run_id="odd", references=References(retrained=[7, 8], bases=[0])), "results")
+    write_result(new_row("scrub", task="imdb", run_id="imdb"), "results")
+    assert main(["leaderboard", "--task", "imdb"]) == 0
+    output = capsys.readouterr().out
+    assert "imdb (mini)" in output and "cifar10" not in output
+    assert main(["leaderboard", "--task", "imbd"]) == 2
+    assert "expected tasks with rows, cifar10, imdb, got 'imbd'; did you mean 'imdb'?" in capsys.readouterr().err
