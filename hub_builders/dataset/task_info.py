@@ -105,10 +105,12 @@ def info_of_tiers(
         return found
     seed = deletion_seed_of(Path(root).name, family)
     partial = {"raw": "DIR", "allow_partial": True} if tiers[0] == "partial" else {}
-    line = build_command(task, tier=tiers[0], **partial, family=family, deletion_seed=seed, **NEEDED.get(family, {}))
+    needed = {**NEEDED.get(family, {}), "tier": tiers[0], **partial}
+    line = build_command(task, **needed, family=family, deletion_seed=seed)
     hint = build_hint(Path(root), line, dataset_folder(family, seed))
-    message = f"expected {task} of tier {' or '.join(tiers)} in {root}, got {found.tier if found else 'none'}"
-    raise (ValueError if found else FileNotFoundError)(f"{message}: make it {hint}")
+    beside = "" if found else _family_beside(task, root, family)
+    message = f"expected {task} of tier {' or '.join(tiers)} in {root}, got {found.tier if found else 'none'}: make it "
+    raise (ValueError if found else FileNotFoundError)(f"{message}{hint}{beside and f'; {beside}'}")
 
 
 def find_task(key: str, *, data: str | Path = DATASET, family: str | None = None) -> Task:
@@ -174,7 +176,7 @@ def read_built(task: str, root: str, family: str) -> Manifest:
     except FileNotFoundError as error:
         if not (found := _family_beside(task, root, family)):
             raise
-        raise FileNotFoundError(f"{error}; {found}") from error
+        raise FileNotFoundError(f"{error}; {found}") from error.__cause__
     except ValueError as error:
         raise ValueError(f"{error}; {rebuild_hint(Path(root), task, family)}") from error
     if manifest["family"] != family:

@@ -33,6 +33,14 @@ def test_an_analysis_differs_from_the_grid_of_its_task_in_one_factor(path):
             get_recipe(get_task(one.task), backbone)
 
 
+@pytest.mark.parametrize("path", sorted(GRIDS.rglob("*.yaml")), ids=lambda path: path.stem)
+def test_a_grid_refuses_mini_data_and_its_comment_builds_its_first_tier(path):
+    grid = read_grid(path)
+    (line,) = (line for line in path.read_text().splitlines() if line.startswith("# Data: mubench build "))
+    assert f"--tier {grid.tiers[0]}" in line and {*grid.tiers} <= {"full", "partial"}
+    assert all(tuple(sweep.tiers) == tuple(grid.tiers) for sweep in grid.sweeps())
+
+
 @pytest.mark.parametrize("task", sorted(REAL))
 def test_a_grid_is_that_of_ranked_rows_with_published_defaults(task):
     (sweep,) = read_grid(GRIDS / f"{task}.yaml").sweeps()

@@ -218,7 +218,8 @@ def check_number_types(arguments: type, given: Mapping[str, Any]) -> None:
         if is_number or (value is None and type(None) in kinds):
             continue
         expected = "a number" if float in kinds else "a whole number"
-        raise ValueError(f"expected {name} to be {expected}, got {quote(value)}{_hint_on_text(value)}")
+        hint = _hint_on_text(value, float if float in kinds else int)
+        raise ValueError(f"expected {name} to be {expected}, got {quote(value)}{hint}")
 
 
 @cache
@@ -228,12 +229,13 @@ def _kinds(arguments: type) -> Mapping[str, frozenset[type]]:
     return {one.name: frozenset(get_args(hints[one.name]) or (hints[one.name],)) for one in fields(arguments)}
 
 
-def _hint_on_text(value: object) -> str:
+def _hint_on_text(value: object, kind: type[float]) -> str:
+    """Return a hint at the number that a string stands for; YAML reads 1e-3 as a string. Empty if it is no number."""
     try:
-        number = float(value) if isinstance(value, str) else None
+        number = kind(value) if isinstance(value, str) else math.nan
     except ValueError:
         return ""
-    return "" if number is None else f"; YAML reads that as text, and {number!r} as a number"
+    return f", a string; as a number it is {number!r}" if math.isfinite(number) else ""
 
 
 def check_trackers(names: Collection[str]) -> None:

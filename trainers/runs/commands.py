@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mubench.hub_builders.dataset.task_info import find_task, info_of_tiers
+from mubench.hub_builders.dataset.readme import rebuild_hint
+from mubench.hub_builders.dataset.task_info import find_task, info_of_tiers, locate
 from mubench.hub_builders.tasks import TASKS
-from mubench.hub_builders.tasks.names import DATASET, check_ratio, check_seed
+from mubench.hub_builders.tasks.names import DATASET, check_ratio, check_seed, family_location
 from mubench.hub_builders.utils.cli import Parser, find_options
 from mubench.hub_builders.utils.hints import command
 from mubench.trainers.engine.distributed import is_main_process, set_up_process, world_size
@@ -192,6 +193,7 @@ def rerun(arguments: Sequence[str]) -> list[str]:
     """Repeat the run of a result row, with its arguments and seeds, unless it is finished; judge it again.
 
     Raises:
+        FileNotFoundError: If the row's data are missing; the message names the command that builds them.
         ValueError: If the row is that of a control that is no run, or data, base model or flags make it another run.
     """
     parser = Parser(
@@ -204,7 +206,8 @@ def rerun(arguments: Sequence[str]) -> list[str]:
     parser.add_argument("row", type=Path, metavar="ROW.json", help="a result row, results/<run id>.json")
     known, rest = parser.parse_known_args(list(arguments))
     row = read_result(known.row)
-    _check_data(row, find_options(rest, "data")["data"] or DATASET)
+    data = family_location(find_options(rest, "data")["data"] or DATASET, row.family, row.deletion_seed)
+    _check_data(row, data)
     options = {"task": row.task, "ratio": row.ratio, "backbone": row.backbone, "base_seed": row.base_seed}
     options |= {"family": row.family, "eval_seed": row.eval_seed, **for_one_of(world_size(), row.arguments)}
     if row.method not in METHODS or not METHODS[row.method].from_scratch:
@@ -215,7 +218,7 @@ def rerun(arguments: Sequence[str]) -> list[str]:
         )
     recorded = [one for key, value in options.items() if value is not None for one in _flag(key, value)]
     set_up_process()
-    request, where = request_of(row.method, [*recorded, *rest])
+    request, where = request_of(row.method, [*recorded, *rest, *_flag("data", data)])
     plan = resolve(replace(request, tuned=row.tuned == "tuned"))
     if (found := plan.run.identity) != row.identity:
         what = "data, base model, method file and arguments" if row.method_file else "data, base model and arguments"
@@ -228,7 +231,11 @@ def _check_data(row: Result, data: str) -> None:
     tiers = [row.tier] if row.task in TASKS else []
     info = info_of_tiers(row.task, tiers, data=data, family=row.family)
     if info.split != row.split:
-        raise ValueError(f"expected the split {row.split[:12]} of {row.run_id}, got {info.split[:12]} in {data}")
+        root = locate(data, row.family)
+        raise ValueError(
+            f"expected the split {row.split[:12]} of {row.run_id} in {root}, got {info.split[:12]}: other rows or "
+            f"other forget sets; {rebuild_hint(Path(root), row.task, row.family)}"
+        )
 
 
 def measure_robustness(options: argparse.Namespace) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from mubench.hub_builders.dataset.task_info import task_info
 from mubench.hub_builders.tasks.names import FAMILIES, dataset_folder
 from mubench.hub_builders.tasks.own_backbones import OWN
 from mubench.hub_builders.utils.atomic import write_text
@@ -50,6 +51,7 @@ def _fields(sweeps: Sequence[Sweep], best: Mapping[str, dict[str, Any]]) -> dict
     place = sweeps[0].place
     return {
         "tasks": list(dict.fromkeys(sweep.task for sweep in sweeps)),
+        "tiers": _tiers(sweeps),
         "data": str(Path(place.data).with_name(dataset_folder(place.family))),
         "family": place.family,
         "eval_seed": place.eval_seed,
@@ -62,6 +64,12 @@ def _fields(sweeps: Sequence[Sweep], best: Mapping[str, dict[str, Any]]) -> dict
         "retrain_seeds": list(range(ENOUGH_RETRAINED)),
         "seeds": [0],
     }
+
+
+def _tiers(sweeps: Sequence[Sweep]) -> list[str]:
+    """Return the tiers of the proxy requests, those of which the published ones are."""
+    infos = (task_info(sweep.task, data=sweep.place.data, family=sweep.place.family) for sweep in sweeps)
+    return list(dict.fromkeys(info.tier for info in infos))
 
 
 def _source(backbone: str) -> str:

@@ -239,7 +239,13 @@ def test_rerun_refuses_what_would_be_another_run(own_walk, words, capsys):
             {"tier": "full"},
             "expected cifar10 of tier full in {}, got mini: make it with `mubench build cifar10 --tier full",
         ),
-        ({"split": "0" * 64}, "expected the split 000000000000 of "),
+        ({"split": "0" * 64}, "in {}, got "),
+        ({"split": "0" * 64}, "other rows or other forget sets; build it again "),
+        (
+            {"deletion_seed": 1},
+            "expected cifar10 of tier mini in {}-d1, got none: make it with `mubench build cifar10 "
+            "--deletion_seed 1",
+        ),
     ],
 )
 def test_rerun_names_the_data_of_the_row_before_its_base_model(own_walk, words, capsys, changes, message):

@@ -45,6 +45,12 @@ def test_a_grid_is_the_product_of_its_fields(write):
     }  # fmt: skip
 
 
+def test_a_grid_with_tiers_refuses_data_of_another_tier(write, own_walk):
+    (one,) = read_grid(write(tiers=["full", "partial"], methods=["ssd"]), data=own_walk.data).sweeps()
+    with pytest.raises(ValueError, match="^expected cifar10 of tier full or partial in .*, got mini: make it "):
+        one.check()
+
+
 def test_a_list_of_backbones_is_that_of_all_tasks_and_a_family_is_each_tasks_own(write):
     grid = read_grid(write(tasks=["cifar10", "cifar100", "tofu"], backbones=["vit"]))
     assert [(sweep.backbones, sweep.place.family) for sweep in grid.sweeps()] == [

@@ -160,11 +160,19 @@ def test_the_folder_of_a_family_is_found_by_its_own_name_and_by_that_of_all_fami
         ),
         (
             {"methods": ["scrub"], "options": ({}, {"learning_rate": "1e-3"})},
-            "^expected learning_rate to be a number, got '1e-3'; YAML reads that as text, and 0.001 as a number$",
+            "^expected learning_rate to be a number, got '1e-3', a string; as a number it is 0.001$",
         ),
         (
             {"methods": ["scrub"], "arguments": {"scrub": {"msteps": 2.5}}},
             "^expected msteps to be a whole number, got 2.5$",
+        ),
+        (
+            {"methods": ["scrub"], "arguments": {"scrub": {"msteps": "2"}}},
+            "^expected msteps to be a whole number, got '2', a string; as a number it is 2$",
+        ),
+        (
+            {"methods": ["scrub"], "arguments": {"scrub": {"alpha": "inf"}}},
+            "^expected alpha to be a number, got 'inf'$",
         ),
         ({"methods": ["scrub"], "options": ({"alpha": True},)}, "^expected alpha to be a number, got True$"),
         ({"controls": ["retrain"]}, "expected controls that start from a fresh model, got 'retrain'"),

@@ -4,6 +4,7 @@ import dataclasses
 import importlib.util
 import json
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from mubench.trainers.sweeps.sweep import Sweep
 from mubench.trainers.sweeps.worker_pool import Workers
 from mubench.trainers.tuning import search as module
 from mubench.trainers.tuning import tune as tune_module
+from mubench.trainers.tuning import tuned_grid
 from mubench.trainers.tuning.proxy_requests import proxy_sweeps
 from mubench.trainers.tuning.search import TrialJob, TuneMethod
 from mubench.trainers.tuning.spaces import Categorical, LogFloat, LogInt, read_spaces, space_of
@@ -176,6 +178,7 @@ def test_the_best_settings_are_a_grid_of_the_published_request(own_walk, tmp_pat
     assert path == tmp_path / "cifar10-resnet-del10.yaml"
     (found,) = read_grid(path, models=str(own_walk.models)).sweeps()
     assert (found.task, found.ratio, found.backbones, found.place.data) == ("cifar10", 10, ["resnet"], own_walk.data)
+    assert [*found.tiers] == ["mini"]
     runs = [(job.method, job.base_seed, dict(job.given)) for job in found.unlearning()]
     best = [("scrub", better.arguments), ("ssd", {})]
     assert better.arguments and worse.arguments
@@ -192,6 +195,8 @@ def test_a_grid_has_the_tasks_of_one_deletion_family_and_places_of_its_own(tmp_p
 
     sweeps = [proxy("imdb", "canonical", "mu-bench-d1"), proxy("ddi2013", "group", "mu-bench-group-d1")]
     monkeypatch.setattr(TuneMethod, "about", {})
+    tiers = {"imdb": "full", "ddi2013": "partial"}
+    monkeypatch.setattr(tuned_grid, "task_info", lambda task, **_: SimpleNamespace(tier=tiers[task]))
     one = TuneMethod(sweeps, "scrub", 1, tmp_path)
     write_trials(one.path, {}, [Trial({}, [0.1]), Trial({"alpha": 0.25}, [0.3])])
     paths = write_grids([one])
@@ -202,7 +207,7 @@ def test_a_grid_has_the_tasks_of_one_deletion_family_and_places_of_its_own(tmp_p
         grid = read_grid(path)
         assert (grid.tasks, grid.family, grid.data) == ([task], family, str(tmp_path / folder))
         assert (grid.backbones, grid.ratios, grid.eval_seed, grid.tuned) == ({task: ["bert"]}, [5], 3, True)
-        assert grid.methods == {"scrub": {"alpha": 0.25}}
+        assert grid.methods == {"scrub": {"alpha": 0.25}} and [*grid.tiers] == [tiers[task]]
 
 
 def test_a_grid_names_a_custom_backbone_by_its_repository_or_folder(own_walk, tmp_path, monkeypatch):
@@ -364,7 +369,7 @@ def test_a_search_without_optuna_is_refused_before_anything_is_made(tmp_path, mo
         (["--slurm=gpu", "--ray=local"], "expected --ray or"),
     ],
 )
-def test_trials_run_on_the_cluster_that_is_given(own_walk, monkeypatch, capsys, clusters, line):
+def test_a_cluster_that_is_not_there_is_refused(own_walk, monkeypatch, capsys, clusters, line):
     monkeypatch.setenv("PATH", "")  # also where there is a Slurm
     monkeypatch.setattr(tune_module, "proxy_sweeps", lambda *_, **__: [sweep(own_walk)])
     monkeypatch.setattr(tune_module, "_check_requests", lambda *_: None)
