@@ -109,8 +109,9 @@ def info_of_tiers(
     line = build_command(task, **needed, family=family, deletion_seed=seed)
     hint = build_hint(Path(root), line, dataset_folder(family, seed))
     beside = "" if found else _family_beside(task, root, family)
-    message = f"expected {task} of tier {' or '.join(tiers)} in {root}, got {found.tier if found else 'none'}: make it "
-    raise (ValueError if found else FileNotFoundError)(f"{message}{hint}{beside and f'; {beside}'}")
+    message = f"expected {task} of tier {' or '.join(tiers)} in {root}, got {found.tier if found else 'none'}"
+    advice = f"make it {hint}{beside and f'; {beside}'}"
+    raise (ValueError if found else FileNotFoundError)(f"{message}: {advice}")
 
 
 def find_task(key: str, *, data: str | Path = DATASET, family: str | None = None) -> Task:

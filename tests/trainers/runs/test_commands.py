@@ -243,8 +243,7 @@ def test_rerun_refuses_what_would_be_another_run(own_walk, words, capsys):
         ({"split": "0" * 64}, "other rows or other forget sets; build it again "),
         (
             {"deletion_seed": 1},
-            "expected cifar10 of tier mini in {}-d1, got none: make it with `mubench build cifar10 "
-            "--deletion_seed 1",
+            "expected cifar10 of tier mini in {}-d1, got none: make it with `mubench build cifar10 --deletion_seed 1",
         ),
     ],
 )

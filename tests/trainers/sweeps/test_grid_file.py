@@ -47,7 +47,7 @@ def test_a_grid_is_the_product_of_its_fields(write):
 
 def test_a_grid_with_tiers_refuses_data_of_another_tier(write, own_walk):
     (one,) = read_grid(write(tiers=["full", "partial"], methods=["ssd"]), data=own_walk.data).sweeps()
-    with pytest.raises(ValueError, match="^expected cifar10 of tier full or partial in .*, got mini: make it "):
+    with pytest.raises(ValueError, match=r"^expected cifar10 of tier full or partial in .*, got mini: make it "):
         one.check()
 
 
