@@ -35,7 +35,8 @@ def _curve(axes: Any, table: Table) -> None:
     """Draw S of retraining by its cost, as `Table.retraining_at` has it between the controls, which have markers."""
     if not table.curve:
         return
-    costs, scores = np.transpose(table.curve[1:])  # cost 0 has no place on a logarithmic axis
+    # Cost 0 has no place on a logarithmic axis.
+    costs, scores = np.transpose([(point.passes, point.score) for point in table.curve[1:]])
     # Linear in cost, so curved on a logarithmic axis.
     places = np.union1d(np.geomspace(costs[0], costs[-1], 200), costs)
     controls = np.searchsorted(places, costs).tolist()

@@ -6,11 +6,13 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
 from mubench.cards.leaderboard.entries import Entry, make_entry
 from mubench.cards.leaderboard.line_names import name_lines
 from mubench.cards.leaderboard.ranks import rank_methods
 from mubench.cards.leaderboard.reference_check import check_references
-from mubench.cards.leaderboard.table import Table
+from mubench.cards.leaderboard.table import CurvePoint, Table
 from mubench.trainers.evaluation.controls import CONTROLS
 from mubench.trainers.evaluation.result import Result
 
@@ -70,9 +72,11 @@ def _order_controls(controls: Sequence[Entry]) -> tuple[Entry, ...]:
     return tuple(sorted(controls, key=lambda e: (order.get(e.rows[0].method, len(order)), e.passes or 0, e.name)))
 
 
-def _curve(controls: Sequence[Entry]) -> tuple[tuple[float, float], ...]:
-    """Return cost and S of nothing, of retraining for parts of the recipe's passes, and of all of it."""
+def _curve(controls: Sequence[Entry]) -> tuple[CurvePoint, ...]:
+    """Return the points of no passes, of retraining for parts of the recipe's passes, and of all of them."""
     parts = [e for e in controls if e.rows[0].method in ("retrain_at", "retrain") and e.score is not None and e.passes]
     if not any(entry.rows[0].method == "retrain_at" for entry in parts):
         return ()
-    return ((0.0, 0.0), *sorted((entry.passes or 0.0, entry.score or 0.0) for entry in parts))
+    points = [CurvePoint(entry.passes or 0.0, entry.score or 0.0, entry.draws) for entry in parts]
+    start = CurvePoint(0.0, 0.0, np.zeros_like(points[0].draws))
+    return (start, *sorted(points, key=lambda point: (point.passes, point.score)))

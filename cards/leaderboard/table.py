@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from mubench.cards.leaderboard.entries import Entry, group_by_seed
+from mubench.cards.leaderboard.entries import Array, Entry, beats, group_by_seed
 from mubench.trainers.evaluation.result import ENOUGH_BASES, ENOUGH_RETRAINED, Result
 from mubench.trainers.metrics.score import SCORE_VERSION
 
@@ -16,6 +16,21 @@ CAVEATS: dict[str, str] = {
     "custom": "Rows of tier custom are of a custom task, and rank apart from those of the suite.",
 }
 DIGITS = 2  # of S in tables
+
+
+@dataclass(frozen=True, eq=False)
+class CurvePoint:
+    """A point of the compute-matched curve: retraining for a part of the recipe's passes.
+
+    Attributes:
+        passes: Cost as a share of the passes of whole retraining.
+        score: S.
+        draws: S in every bootstrap draw, ``(J,)``.
+    """
+
+    passes: float
+    score: float
+    draws: Array
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -28,35 +43,38 @@ class Table:
         entries: Ranked lines, then those that rank among themselves (epochs selected by the retrained models; tables
             of outputs without a model), then unranked ones.
         controls: Controls, in the order of ``CONTROLS``.
-        curve: Cost and S of retraining for a part of the recipe's passes, by cost; empty without such controls.
+        curve: The compute-matched curve from no passes to all, by cost; empty without ``retrain_at`` controls.
     """
 
     row: Result
     no_signal: str | None
     entries: tuple[Entry, ...]
     controls: tuple[Entry, ...]
-    curve: tuple[tuple[float, float], ...] = ()
+    curve: tuple[CurvePoint, ...] = ()
 
     def usefulness(self, entry: Entry) -> Literal["yes", "maybe", "no"] | None:
         """Return whether S of a line is above that of retraining at its cost; ``None`` where that is unknown.
 
-        ``yes``: its whole interval is; ``maybe``: S is, as printed, but not the interval. The curve has no interval.
+        ``yes``: the whole interval of the difference is above 0 (`beats`); ``maybe``: S is above, as printed.
         """
-        if entry.score is None or entry.passes is None or entry.rows[0].control:
+        if entry.score is None or entry.passes is None or entry.rows[0].control or not self.curve:
             return None
-        retraining = self.retraining_at(entry.passes)
-        if retraining is None:
-            return None
+        weights = self._curve_weights(entry.passes)
+        retraining = sum(weight * point.score for point, weight in weights)
         if round(entry.score, DIGITS) <= round(retraining, DIGITS):
             return "no"
-        return "yes" if (entry.low or 0.0) > retraining else "maybe"
+        draws = np.sum([weight * point.draws for point, weight in weights], axis=0)
+        return "yes" if beats(entry.draws, draws) else "maybe"
 
     def retraining_at(self, passes: float) -> float | None:
         """Return S of retraining for a share of the recipe's passes, between the controls; ``None`` without them."""
-        if not self.curve:
-            return None
-        costs, scores = zip(*self.curve, strict=True)
-        return float(np.interp(passes, costs, scores))
+        return sum(weight * point.score for point, weight in self._curve_weights(passes)) if self.curve else None
+
+    def _curve_weights(self, passes: float) -> list[tuple[CurvePoint, float]]:
+        """Return the points of the curve beside a cost, and their weights in linear interpolation."""
+        costs = [point.passes for point in self.curve]
+        weights = [float(np.interp(passes, costs, one)) for one in np.eye(len(costs))]
+        return [(point, weight) for point, weight in zip(self.curve, weights, strict=True) if weight]
 
     @property
     def title(self) -> str:

@@ -22,9 +22,9 @@ _PLAIN = (
 )  # fmt: skip
 NONE = "No rows of real data differ in one factor alone."
 LEGEND = (
-    "S with its 95 % interval. The difference is that of the last level to the first, with the interval of the paired "
-    "bootstrap. A method without a line at a second level is left out, such as one whose best tuned arguments are the "
-    "defaults, and so is a line with flags."
+    "S with its 95 % interval. The difference is the last level less the first, with the interval of the bootstrap: "
+    "draws are paired within a table and, by base and retrained models, between ratios. A method without a line at a "
+    "second level is left out, such as one whose best tuned arguments are the defaults, and so is a line with flags."
 )
 _ARGUMENTS = "arguments"  # among what a factor ignores
 _SETTING = ("task", "tier", "family", "deletion_seed", "ratio", "backbone", "eval_seed", "score_version")
@@ -116,12 +116,12 @@ def _analyses(factor: Factor, entries: Sequence[Entry]) -> list[Analysis]:
     return found
 
 
-def _place(line: tuple[str, Mapping[Level, Entry]]) -> tuple[bool, list[tuple[int, str]]]:
+def _place(line: tuple[str, Mapping[Level, Entry]]) -> tuple[bool, list[tuple[float, str]]]:
     """Return the sort key of a line: methods come before controls, and numbers in names are ordered by value."""
     name, by_level = line
-    parts = re.split(r"(\d+)", name)
+    texts_and_numbers = re.split(r"(\d+(?:\.\d+)?)", name)
     return next(iter(by_level.values())).rows[0].control, [
-        (int(part), "") if part.isdecimal() else (-1, part) for part in parts
+        (float(part), "") if place % 2 else (-1.0, part) for place, part in enumerate(texts_and_numbers)
     ]
 
 
@@ -178,7 +178,7 @@ def _lacks(one: Analysis) -> list[str]:
 
 
 def _difference(by_level: Mapping[Level, Entry], levels: Sequence[Level]) -> str:
-    """Return the difference of a line's last level to its first."""
+    """Return a line's S at its last level less that at its first."""
     there = [by_level[level] for level in levels if level in by_level]
     found = compare_scores(there[-1], there[0])
     return f"{number(found.value)} ({number(found.low)} to {number(found.high)})"

@@ -19,10 +19,11 @@ from mubench.cards.report.seed_differences import (
     seed_values,
     subtract,
 )
+from mubench.trainers.evaluation.judge import SCORE_PARTS
 
 Verdict = Literal["held", "did not hold", "mixed", "undecided", "could not be tested"]
 SHARED = 2 / 3
-FREQUENT = 2  # times the share of a class where all have as many rows
+FREQUENT = 1.5  # times the share of a class where all have as many rows
 
 
 class Untestable(LookupError):  # noqa: N818  a finding about rows, not a fault
@@ -94,6 +95,7 @@ class Order(Strict):
     by: float = 0.0
 
     def observe(self, table: Table) -> Observation:
+        _check_signal(table, self.metric)
         lower, higher = _line(table, self.lower), _line(table, self.higher)
         values = _values(lower, self.metric), _values(higher, self.metric)
         is_score = self.metric == "score"
@@ -119,6 +121,7 @@ class Near(Strict):
     within: float
 
     def observe(self, table: Table) -> Observation:
+        _check_signal(table, self.metric)
         line = _line(table, self.method)
         values, level = _values(line, self.metric), self._level(table)
         if isinstance(level, float):
@@ -173,6 +176,11 @@ def _line(table: Table, method: str) -> Entry:
         if line.origin == "default":
             return line
     raise Untestable(f"no rows of {method}{' with its defaults' if lines else ''}")
+
+
+def _check_signal(table: Table, metric: str) -> None:
+    if table.no_signal and metric in SCORE_PARTS:
+        raise Untestable(f"no {metric} without signal")
 
 
 def _values(line: Entry, metric: str) -> Array:

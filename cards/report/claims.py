@@ -31,7 +31,8 @@ WHY_S = (
 )
 VERDICTS = (
     "A claim about numbers holds or fails on a table where the whole 95 % interval of the difference, over seeds, "
-    "does; else it is undecided, as is one about the first rank where more than two thirds of all lines share that. "
+    "does; else it is undecided, as is one about the first rank where more than two thirds of the lines with default "
+    "arguments share that. Claims on S or its parts need a table with a signal. "
     "Tables of one task have one vote together, that of most of them, and the verdict is that of most tasks. Mixed: "
     "as many hold as fail."
 )

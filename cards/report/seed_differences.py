@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,11 +18,19 @@ DIGITS = 3
 
 @dataclass(frozen=True)
 class Difference:
-    """A difference of two means with its 95 % interval; its ends are infinite where a line has one seed."""
+    """A difference of two means with its 95 % interval; its ends are infinite where a line has one seed.
+
+    Attributes:
+        value: The difference.
+        low: Lower end.
+        high: Upper end.
+        pairs: Number of base models that both lines have, where a line has others as well.
+    """
 
     value: float
     low: float
     high: float
+    pairs: int | None = None
 
     def __str__(self) -> str:
         if self.low == self.high:
@@ -31,7 +39,8 @@ class Difference:
             ends = f"{number(self.low, DIGITS)} to {number(self.high, DIGITS)}"
         else:
             ends = "one seed"
-        return f"{number(self.value, DIGITS)} ({ends})"
+        over = f" over {self.pairs} shared base models" if self.pairs else ""
+        return f"{number(self.value, DIGITS)} ({ends}){over}"
 
 
 def seed_values(entry: Entry, metric: str) -> Array:
@@ -41,9 +50,10 @@ def seed_values(entry: Entry, metric: str) -> Array:
 
 
 def compare_scores(first: Entry, second: Entry) -> Difference:
-    """Return the difference of S of two lines with the interval of the paired bootstrap.
+    """Return S of the first line less that of the second, with the interval of the bootstrap.
 
-    Draws of lines of one table are paired; those of two tables resample rows of their own.
+    Draws are paired in what both lines share: forget rows, base and retrained models within a table, these models
+    between two ratios of one split, nothing between other tables.
 
     Raises:
         ValueError: If a line has no S.
@@ -62,7 +72,8 @@ def compare_lines(first: Entry, second: Entry, metric: str) -> Difference:
     one, other = _base_means(first, metric), _base_means(second, metric)
     shared = sorted(one.keys() & other.keys())
     if len(shared) > 1:
-        return subtract(np.array([one[seed] - other[seed] for seed in shared]), 0.0)
+        found = subtract(np.array([one[seed] - other[seed] for seed in shared]), 0.0)
+        return found if one.keys() == other.keys() else replace(found, pairs=len(shared))
     return subtract(seed_values(first, metric), seed_values(second, metric))
 
 

@@ -59,7 +59,8 @@ COLUMNS = {
     "KL": "KL divergence to retrained on forget rows, in nats; lower is better.",
     "time": "Training seconds as a share of retraining's; lower is better.",
     "passes": "Examples forward plus twice those backward, as a share of retraining's; lower is better.",
-    "useful": "Whether S is above that of retraining for as many passes: yes with the whole interval, maybe without.",
+    "useful": "Whether S is above that of retraining for as many passes. yes: the whole interval of the difference is "
+    "above 0; maybe: S is above, but not the whole interval.",
     "setting": "Tier, task, backbone and the percentage deleted.",
     "origin": "shipped: measured, comes with the suite. here: from this Space's results folder, ranked separately. "
     "yours: a run of yours. submitted: submitted by you, not verified.",

@@ -2,8 +2,11 @@
 
 from dataclasses import replace
 
+import numpy as np
+
 from mubench.cards.leaderboard import tables
 from mubench.cards.leaderboard.formats import as_markdown, as_text
+from mubench.cards.leaderboard.table import CurvePoint
 from mubench.trainers.evaluation.result import References, Value
 from tests.cards.leaderboard.conftest import seeds
 
@@ -30,15 +33,25 @@ def test_a_table_shows_what_its_task_reports_where_rows_have_it(new_row):
     assert "rouge_l" not in as_text(tables([plain]))
 
 
-def test_a_line_is_useful_where_its_interval_is_above_retraining_at_its_cost_and_maybe_where_its_score_is(new_row):
+def test_a_line_is_useful_where_the_interval_of_the_difference_to_retraining_is_above_0(new_row):
     part = {"seconds_share": 0.05, "passes_share": 0.05, "seconds": 1.0, "forward": 150, "backward": 150}
     controls = [new_row("retrain_at", score=0.4, control=True, cost=part)]
     against = References(retrained=[0, 1, 2], bases=[0, 1])
-    scores = {"surely": [0.9], "above": [0.41], "equal": [0.404], "below": [0.3], "nothing": [0.004]}
+    scores = {"surely": [0.9], "alone": [0.78], "above": [0.41], "equal": [0.404], "below": [0.3], "nothing": [0.004]}
     runs = [row for name, each in scores.items() for row in seeds(new_row, name, each, references=against)]
     (table,) = tables([*runs, *controls])
     found = {entry.name: table.usefulness(entry) for entry in table.entries}
-    assert found == {"surely": "yes", "above": "maybe", "equal": "no", "below": "no", "nothing": "no"}
+    assert found == {
+        "surely": "yes",
+        "alone": "maybe",
+        "above": "maybe",
+        "equal": "no",
+        "below": "no",
+        "nothing": "no",
+    }
     assert [table.usefulness(entry) for entry in table.controls] == [None]
-    free = replace(table, curve=((0.0, 0.0), (1.0, 0.0)))
+    (above,) = (entry for entry in table.entries if entry.name == "alone")
+    assert above.low > table.retraining_at(above.passes)  # its own interval is above, that of the difference is not
+    no_draws = np.zeros_like(above.draws)
+    free = replace(table, curve=tuple(CurvePoint(passes, 0.0, no_draws) for passes in (0.0, 1.0)))
     assert [free.usefulness(entry) for entry in free.entries if entry.name == "nothing"] == ["no"]

@@ -84,6 +84,17 @@ def test_argument_sets_with_one_name_have_a_line_each(rows):
     assert as_markdown([one]).count("| scrub |") == 2
 
 
+def test_methods_come_before_controls_and_numbers_are_ordered_by_value(new_row):
+    def control(percent, ratio):
+        changes = {"control": True, "arguments": {"percent": percent}, "ratio": ratio}
+        return new_row("retrain_at", score=0.5, **FULL, **changes)
+
+    made = [control(percent, ratio) for percent in (10, 5, 2.5, 2.25) for ratio in (2, 10)]
+    made += [new_row("scrub", score=0.5, ratio=ratio, **FULL) for ratio in (2, 10)]
+    (one,) = find_analyses(tables([row.model_copy(update={"run_id": f"{n}"}) for n, row in enumerate(made)]))
+    assert [name.removeprefix("retrain_at percent=") for name, _ in one.lines] == ["scrub", "2.25", "2.5", "5", "10"]
+
+
 def test_a_table_shows_s_with_its_interval(rows):
     text = as_markdown(find_analyses(tables(rows[:2])))
     legend, title, *_, line = [part for part in text.splitlines() if part]

@@ -103,6 +103,7 @@ def test_lines_with_other_arguments_take_no_rank_from_the_defaults(new_row):
 @pytest.mark.parametrize(("change", "reason"), [
     ({"tier": "partial"}, "no level of chance where rows may lack classes (cifar10, partial tier)"),
     ({}, "no level of chance where one class scores 0.830 (cifar10)"),
+    ({"task": "imdb"}, "no level of chance where one class scores 0.830 (imdb)"),
 ])  # fmt: skip
 def test_no_level_of_chance_where_classes_may_be_missing_or_frequent(new_row, change, reason):
     rows = with_metrics(new_row, "scrub", 0.5, forget_score=0.1)
@@ -173,6 +174,16 @@ def test_no_level_of_chance_without_classes_and_no_leader_without_signal(new_row
         "no level of chance without classes (samsum)"
     )
     assert finding(text, rule="leads", needed="all", methods=("scrub",)).here == "no ranks without signal"
+
+
+def test_s_and_its_parts_are_not_compared_without_signal(table):
+    weak = dataclasses.replace(table, no_signal="too few")
+    for metric, verdict in (("score", "could not be tested"), ("row", "could not be tested"), ("gap", "held")):
+        rule = {"rule": "order", "metric": metric, "lower": "retrain", "higher": "finetune"}
+        assert finding(weak, **rule).verdict == verdict, metric
+    assert finding(weak, rule="near", method="scrub", metric="membership", level=0.5, within=0.1).here == (
+        "no membership without signal"
+    )
 
 
 def test_a_line_with_a_run_without_a_score_cannot_be_compared_by_it(table):

@@ -1,5 +1,6 @@
 """Differences of lines beside the spread over their seeds, against scipy."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from scipy.stats import ttest_1samp, ttest_ind
 
 from mubench.cards.leaderboard.entries import make_entry
-from mubench.cards.report.seed_differences import Difference, compare_lines, seed_values, subtract
+from mubench.cards.report.seed_differences import Difference, compare_lines, compare_scores, seed_values, subtract
 from mubench.trainers.evaluation.result import Value
 
 FIRST, SECOND = np.array([0.1, 0.13, 0.11]), np.array([0.05, 0.06, 0.02, 0.04, 0.03])
@@ -38,6 +39,31 @@ def test_lines_from_the_same_base_models_are_paired_and_others_are_not(new_row):
     apart = compare_lines(line("scrub", first), line("retrain", second), "ood_score")
     low, high = ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
     assert (apart.low, apart.high) == (pytest.approx(low), pytest.approx(high)) and low < 0
+
+
+def test_a_difference_over_some_of_the_base_models_says_so(new_row):
+    def line(method, seeds):
+        rows = [new_row(method, base_seed=seed, seed=0) for seed in seeds]
+        values = [{"ood_score": Value(value=0.1 * seed, n=9)} for seed in seeds]
+        return make_entry(
+            method, [row.model_copy(update={"metrics": one}) for row, one in zip(rows, values, strict=True)]
+        )
+
+    found = compare_lines(line("scrub", (0, 1, 2)), line("salun", (0, 1)), "ood_score")
+    assert str(found) == "0.000 (the same in all seeds) over 2 shared base models"
+    assert compare_lines(line("scrub", (0, 1)), line("salun", (0, 1)), "ood_score").pairs is None
+
+
+def test_scores_are_compared_draw_by_draw(new_row):
+    first, second = (
+        make_entry(name, [new_row(name, score=score)]) for name, score in (("scrub", 0.6), ("salun", 0.5))
+    )
+    draws = np.random.default_rng(0).normal(0.5, 0.2, 2000)
+    first, second = (dataclasses.replace(one, draws=draws + more) for one, more in ((first, 0.1), (second, 0.0)))
+    paired = compare_scores(first, second)
+    assert (paired.low, paired.high) == (pytest.approx(0.1), pytest.approx(0.1))
+    shuffled = dataclasses.replace(second, draws=np.random.default_rng(1).permutation(draws))
+    assert compare_scores(first, shuffled).low < -0.2
 
 
 def test_no_spread_gives_a_point_and_one_seed_no_interval():

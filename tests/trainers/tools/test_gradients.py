@@ -72,6 +72,11 @@ def test_few_examples_come_at_once_where_weights_are_many(tmp_path: Path, monkey
     assert parts(made, np.arange(F))[0] == [3] * (F // 3)
 
 
+def test_fewer_examples_come_at_once_on_a_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gradients, "MAX_ON_CPU", 2)
+    assert parts(trainer("resnet", tmp_path), np.arange(5))[0] == [2, 2, 1]
+
+
 def test_texts_come_one_at_a_time(tmp_path: Path) -> None:
     assert parts(trainer("bert", tmp_path), np.arange(F))[0] == [1] * F
 
