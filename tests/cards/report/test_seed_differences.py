@@ -41,7 +41,7 @@ def test_lines_from_the_same_base_models_are_paired_and_others_are_not(new_row):
     assert (apart.low, apart.high) == (pytest.approx(low), pytest.approx(high)) and low < 0
 
 
-def test_a_difference_over_some_of_the_base_models_says_so(new_row):
+def test_a_difference_over_some_of_the_base_models_names_their_number(new_row):
     def line(method, seeds):
         rows = [new_row(method, base_seed=seed, seed=0) for seed in seeds]
         values = [{"ood_score": Value(value=0.1 * seed, n=9)} for seed in seeds]
