@@ -24,7 +24,7 @@ from mubench.hub_builders.hub.model_folder import (
     work_folder,
 )
 from mubench.hub_builders.tasks import BACKBONES, Recipe, get_recipe, names
-from mubench.hub_builders.tasks.own_backbones import is_adopted
+from mubench.hub_builders.tasks.own_backbones import get_backbone, is_adopted
 from mubench.hub_builders.utils.atomic import staged_folder
 from mubench.trainers.engine.checkpointing import last_checkpoint, read_cost, remove_incomplete
 from mubench.trainers.engine.distributed import (
@@ -362,10 +362,18 @@ def with_image_classifier(setting: Setting, processor: Any, models: Path) -> Any
     return dataclasses.replace(processor, image_classifier=train_image_classifier(setting, models))
 
 
+def _classifier_backbone(setting: Setting) -> str:
+    """Return the backbone of the classifier of a task's generated images: published beside a published one."""
+    if setting.info.tier in ("mini", "custom"):  # rows of one's own are judged alike with every backbone
+        return next(key for key in setting.task.classifiers if BACKBONES[key].is_mini)
+    made_here = get_backbone(setting.backbone).hub_id is None
+    larger = (key for key in setting.task.classifiers if not BACKBONES[key].is_mini)
+    return next(key for key in larger if (BACKBONES[key].hub_id is None) == made_here)
+
+
 def train_image_classifier(setting: Setting, models: Path) -> ImageClassifier:
     """Return the classifier of a task's generated images, a base model of its own; train it if it is missing."""
-    mini = setting.info.tier in ("mini", "custom")  # rows of one's own are judged alike with every backbone
-    backbone = next(key for key in setting.task.classifiers if BACKBONES[key].is_mini == mini)
+    backbone = _classifier_backbone(setting)
     task = dataclasses.replace(
         setting.task, kind="image_classification", recipes=setting.task.classifiers, classifiers={}
     )

@@ -171,7 +171,7 @@ class DiffusionProcessor:
     Attributes:
         tokenizer: Of the captions.
         size: Height and width of the model's images in pixels.
-        pixels: Whether noise is added to pixels: an image is then a pattern of squares, which resizing keeps.
+        pixels: Whether noise is added to pixels: resizing then repeats or averages them, see `resize`.
         image_classifier: Classifies generated images; needed for `TextToImageModality.predict` alone.
     """
 
