@@ -3,6 +3,7 @@
 import json
 import shlex
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -245,3 +246,19 @@ def test_run_json_is_plain_json_without_paths(walked):
     text = (walked.base() / "run.json").read_text()
     assert json.loads(text)["schema"] == 1
     assert str(walked.root) not in text
+
+
+@pytest.mark.parametrize(
+    ("tier", "backbone", "expected"),
+    [
+        ("mini", "unet", "resnet"),
+        ("mini", "sd-v1-4", "resnet"),
+        ("custom", "sd-v1-4", "resnet"),
+        ("partial", "unet-small", "resnet-tiny"),
+        ("full", "unet", "resnet-tiny"),
+        ("full", "sd-v1-4", "resnet-50"),
+    ],
+)
+def test_the_classifier_of_generated_images_is_of_the_size_of_the_task_and_backbone(tier, backbone, expected):
+    setting = SimpleNamespace(info=SimpleNamespace(tier=tier), task=TASKS["tiny_imagenet"], backbone=backbone)
+    assert base_models._classifier_backbone(setting) == expected

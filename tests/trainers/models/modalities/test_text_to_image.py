@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from mubench.hub_builders.tasks import get_task
+from mubench.hub_builders.tasks import BACKBONES, get_task
 from mubench.hub_builders.tasks.own_backbones import recipe_of
 from mubench.trainers.engine.batches import model_inputs
 from mubench.trainers.engine.losses import per_example_loss
@@ -115,6 +115,21 @@ def test_a_mini_backbone_is_small_and_embeddings_of_names_start_at_zero(made, ro
     for name in ("Ada", "Brisk", "Crane"):
         assert not weight[processor.tokenizer(f" {name}")["input_ids"]].any()
     assert weight[processor.tokenizer("ring")["input_ids"]].any(dim=1).all()
+
+
+def test_the_small_backbone_reads_captions_and_real_images_of_32_pixels(rows):
+    assert BACKBONES["unet-small"].millions == 1.98 and not BACKBONES["unet-small"].is_mini
+    made = MODALITY.create("unet-small", LABELS, rows, seed=0)
+    model, processor = made
+    count = sum(weight.numel() for weight in model.unet.parameters())
+    assert round(count / 1e6, 2) == 1.98 and (model.size, model.patch, processor.size) == (32, 4, 32)
+    batch = batch_of(made, rows)
+    assert batch["pixel_values"].shape == (3, 3, 32, 32)
+    assert torch.equal(model.pixels(model.latents(batch["pixel_values"])), batch["pixel_values"])
+    other = {**batch, "input_ids": batch["input_ids"].flip(0)}
+    sure, changed = (model.eval()(**model_inputs(add_grid_noise(model, one, 4, 8))).logits for one in (batch, other))
+    assert not torch.allclose(sure[0], changed[0]) and torch.allclose(sure[1], changed[1])
+    assert generate_images(model, batch).shape == (3, 32, 32, 3)
 
 
 def test_a_seed_decides_the_weights_and_nothing_is_dropped(rows):
