@@ -80,7 +80,7 @@ def _small_unet() -> tuple[Any, Any]:
         in_channels=3 * patch**2,
         out_channels=3 * patch**2,
         layers_per_block=1,
-        block_out_channels=(64, 96),
+        block_out_channels=(96, 96),
         down_block_types=("DownBlock2D", "DownBlock2D"),
         mid_block_type="UNetMidBlock2DCrossAttn",
         up_block_types=("UpBlock2D", "UpBlock2D"),

@@ -118,11 +118,11 @@ def test_a_mini_backbone_is_small_and_embeddings_of_names_start_at_zero(made, ro
 
 
 def test_the_small_backbone_reads_captions_and_real_images_of_32_pixels(rows):
-    assert BACKBONES["unet-small"].millions == 1.98 and not BACKBONES["unet-small"].is_mini
+    assert BACKBONES["unet-small"].millions == 2.71 and not BACKBONES["unet-small"].is_mini
     made = MODALITY.create("unet-small", LABELS, rows, seed=0)
     model, processor = made
     count = sum(weight.numel() for weight in model.unet.parameters())
-    assert round(count / 1e6, 2) == 1.98 and (model.size, model.patch, processor.size) == (32, 4, 32)
+    assert round(count / 1e6, 2) == 2.71 and (model.size, model.patch, processor.size) == (32, 4, 32)
     batch = batch_of(made, rows)
     assert batch["pixel_values"].shape == (3, 3, 32, 32)
     assert torch.equal(model.pixels(model.latents(batch["pixel_values"])), batch["pixel_values"])
