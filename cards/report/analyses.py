@@ -23,8 +23,9 @@ _PLAIN = (
 NONE = "No rows of real data differ in one factor alone."
 LEGEND = (
     "S with its 95 % interval. The difference is the last level less the first, with the interval of the bootstrap: "
-    "draws are paired within a table and, by base and retrained models, between ratios. A method without a line at a "
-    "second level is left out, such as one whose best tuned arguments are the defaults, and so is a line with flags."
+    "draws of one split are paired in the rows and models of which both levels have as many, those of two splits in "
+    "nothing. A method without a line at a second level is left out, such as one whose best tuned arguments are the "
+    "defaults, and so is a line with flags."
 )
 _ARGUMENTS = "arguments"  # among what a factor ignores
 _SETTING = ("task", "tier", "family", "deletion_seed", "ratio", "backbone", "eval_seed", "score_version")
@@ -162,19 +163,22 @@ def _table(one: Analysis) -> str:
         (name, *(_cell(by_level.get(level)) for level in one.levels), _difference(by_level, one.levels))
         for name, by_level in one.lines
     ]
-    table = markdown_table(("method", *one.levels, "difference"), lines)
-    return "\n\n".join([f"**{one.title}**: {one.setting}", table, *_lacks(one)])
+    lacks = _lacks(one)
+    heads = (f"{level} (no signal)" if level in lacks else level for level in one.levels)
+    table = markdown_table(("method", *heads, "difference"), lines)
+    reasons = (f"Not ranked at {level}, {reason}." for level, reason in lacks.items())
+    return "\n\n".join([f"**{one.title}**: {one.setting}", table, *reasons])
 
 
-def _lacks(one: Analysis) -> list[str]:
-    """Return why levels have no ranks, a sentence each."""
+def _lacks(one: Analysis) -> dict[Level, str]:
+    """Return why levels have no signal, and so no ranks."""
     reasons = {
         level: by_level[level].rows[0].no_signal
         for _, by_level in one.lines
         for level in by_level
         if not by_level[level].rows[0].control
     }
-    return [f"Not ranked at {level}, {reason}." for level, reason in reasons.items() if reason]
+    return {level: reason for level, reason in reasons.items() if reason}
 
 
 def _difference(by_level: Mapping[Level, Entry], levels: Sequence[Level]) -> str:

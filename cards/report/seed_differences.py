@@ -52,8 +52,8 @@ def seed_values(entry: Entry, metric: str) -> Array:
 def compare_scores(first: Entry, second: Entry) -> Difference:
     """Return S of the first line less that of the second, with the interval of the bootstrap.
 
-    Draws are paired in what both lines share: forget rows, base and retrained models within a table, these models
-    between two ratios of one split, nothing between other tables.
+    Draws of one split are common random numbers: lines are paired in the rows and models of which both of their tables
+    have as many. Tables of other splits share none.
 
     Raises:
         ValueError: If a line has no S.

@@ -108,10 +108,8 @@ def info_of_tiers(
     needed = {**NEEDED.get(family, {}), "tier": tiers[0], **partial}
     line = build_command(task, **needed, family=family, deletion_seed=seed)
     hint = build_hint(Path(root), line, dataset_folder(family, seed))
-    beside = "" if found else _family_beside(task, root, family)
     message = f"expected {task} of tier {' or '.join(tiers)} in {root}, got {found.tier if found else 'none'}"
-    advice = f"make it {hint}{beside and f'; {beside}'}"
-    raise (ValueError if found else FileNotFoundError)(f"{message}: {advice}")
+    raise (ValueError if found else FileNotFoundError)(f"{message}: make it {hint}")
 
 
 def find_task(key: str, *, data: str | Path = DATASET, family: str | None = None) -> Task:

@@ -233,9 +233,10 @@ def _hint_on_text(value: object, kind: type[float]) -> str:
     """Return a hint at the number that a string stands for; YAML reads 1e-3 as a string. Empty if it is no number."""
     try:
         number = kind(value) if isinstance(value, str) else math.nan
-    except ValueError:
+        finite = math.isfinite(number)
+    except (ValueError, OverflowError):
         return ""
-    return f", a string; as a number it is {number!r}" if math.isfinite(number) else ""
+    return f", a string; as a number it is {number!r}" if finite else ""
 
 
 def check_trackers(names: Collection[str]) -> None:

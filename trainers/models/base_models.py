@@ -24,7 +24,7 @@ from mubench.hub_builders.hub.model_folder import (
     work_folder,
 )
 from mubench.hub_builders.tasks import BACKBONES, Recipe, get_recipe, names
-from mubench.hub_builders.tasks.own_backbones import get_backbone, is_adopted
+from mubench.hub_builders.tasks.own_backbones import closest_of, is_adopted
 from mubench.hub_builders.utils.atomic import staged_folder
 from mubench.trainers.engine.checkpointing import last_checkpoint, read_cost, remove_incomplete
 from mubench.trainers.engine.distributed import (
@@ -363,10 +363,10 @@ def with_image_classifier(setting: Setting, processor: Any, models: Path) -> Any
 
 
 def _classifier_backbone(setting: Setting) -> str:
-    """Return the backbone of the classifier of a task's generated images: published beside a published one."""
+    """Return the backbone of the classifier of a task's generated images: published beside published weights."""
     if setting.info.tier in ("mini", "custom"):  # rows of one's own are judged alike with every backbone
         return next(key for key in setting.task.classifiers if BACKBONES[key].is_mini)
-    made_here = get_backbone(setting.backbone).hub_id is None
+    made_here = BACKBONES[closest_of(setting.backbone, setting.task.recipes)].hub_id is None
     larger = (key for key in setting.task.classifiers if not BACKBONES[key].is_mini)
     return next(key for key in larger if (BACKBONES[key].hub_id is None) == made_here)
 

@@ -206,7 +206,9 @@ def rerun(arguments: Sequence[str]) -> list[str]:
     parser.add_argument("row", type=Path, metavar="ROW.json", help="a result row, results/<run id>.json")
     known, rest = parser.parse_known_args(list(arguments))
     row = read_result(known.row)
-    data = family_location(find_options(rest, "data")["data"] or DATASET, row.family, row.deletion_seed)
+    data = find_options(rest, "data")["data"] or DATASET
+    if Path(data).name == DATASET:  # stands for the folders of all families and deletion seeds
+        data = family_location(data, row.family, row.deletion_seed)
     _check_data(row, data)
     options = {"task": row.task, "ratio": row.ratio, "backbone": row.backbone, "base_seed": row.base_seed}
     options |= {"family": row.family, "eval_seed": row.eval_seed, **for_one_of(world_size(), row.arguments)}

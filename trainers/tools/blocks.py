@@ -10,6 +10,7 @@ import torch
 
 # The matrix by which the MLP of a block writes its output, under the names of several architectures; Llama's
 # `down_proj`.
+MIDDLE = "mid_block"  # of a U-Net of `diffusers`
 MLP_OUTPUT = "|".join((
     "down_proj", r"mlp\.c_proj", "fc2", r"\.wo\.", r"(?<!attention\.)output\.dense", "output_dense", "ffn_output",
     r"ffn\.lin2", "pwconv2", r"ff\.net\.2",
@@ -48,8 +49,8 @@ def block_list(model: torch.nn.Module, name: str | None = None) -> tuple[str, li
 
     Args:
         model: Any model; those of `transformers` and `diffusers` keep their blocks in a `torch.nn.ModuleList`.
-        name: Name of the list; by default the last `torch.nn.ModuleList` that is not nested in another one, or, where
-            there is none, the last such `torch.nn.Sequential`.
+        name: Name of the list; by default the last `torch.nn.ModuleList` that is not nested in another one, nor in the
+            middle block of a U-Net, or, where there is none, the last such `torch.nn.Sequential`.
 
     Raises:
         ValueError: If there is no such list.
@@ -57,7 +58,7 @@ def block_list(model: torch.nn.Module, name: str | None = None) -> tuple[str, li
     kinds = (torch.nn.Sequential, torch.nn.ModuleList)
     full = [(key, module) for key, module in model.named_modules() if _has_weights(module)]
     lists = [[key for key, module in full if isinstance(module, kind)] for kind in kinds]
-    outer = [key for keys in lists for key in keys if not any(key != other and _within(key, other) for other in keys)]
+    outer = [key for keys in lists for key in keys if not _is_nested(key, keys)]
     wanted = outer[-1] if name is None and outer else name
     if wanted is None or wanted not in (*lists[0], *lists[1]):
         called = f" called {name}" if name is not None else ""
@@ -125,6 +126,11 @@ def split_before(model: torch.nn.Module, k: int, name: str | None = None) -> Blo
 
 def _has_weights(module: torch.nn.Module) -> bool:
     return next(module.parameters(), None) is not None
+
+
+def _is_nested(name: str, others: Sequence[str]) -> bool:
+    """Whether a list is within another one, or in the middle of a U-Net, which runs before its last blocks."""
+    return f".{MIDDLE}." in f".{name}" or any(name != other and _within(name, other) for other in others)
 
 
 def _within(name: str, other: str) -> bool:

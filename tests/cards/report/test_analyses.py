@@ -105,7 +105,9 @@ def test_a_table_shows_s_with_its_interval(rows):
 
 def test_a_level_without_signal_is_named(rows):
     weak = rows[0].model_copy(update={"no_signal": "too few"})
-    assert as_markdown(find_analyses(tables([weak, rows[1]]))).endswith("\n\nNot ranked at 2 %, too few.")
+    text = as_markdown(find_analyses(tables([weak, rows[1]])))
+    assert "| method | 2 % (no signal) | 10 % | difference |" in text
+    assert text.endswith("\n\nNot ranked at 2 %, too few.")
 
 
 def test_mini_rows_are_not_analysed(rows, demo_rows):

@@ -16,7 +16,7 @@ from mubench.trainers.models.modalities import MODALITIES
 from mubench.trainers.models.modalities.diffusion import DiffusionModel
 from mubench.trainers.models.modalities.text_to_image import SIZE
 from mubench.trainers.runs.method_table import methods_for
-from mubench.trainers.tools.blocks import split_before
+from mubench.trainers.tools.blocks import block_list, split_before
 from mubench.trainers.unlearning.teachers import frozen_logits
 from tests.fixtures.toy import HERE
 
@@ -38,8 +38,8 @@ def rows():
     return datasets.Dataset.from_dict(columns, features=features)
 
 
-def build(method, rows, folder, **changes):
-    model, processor = MODALITY.create("unet", ("ring", "moon"), {"train": rows}, seed=0)
+def build(method, rows, folder, backbone="unet", **changes):
+    model, processor = MODALITY.create(backbone, ("ring", "moon"), {"train": rows}, seed=0)
     encoded = MODALITY.encode(rows, processor)
     data = {"forget": Subset(encoded, range(FORGET)), "retain": Subset(encoded, range(FORGET, ROWS))}
     trainer = METHODS[method]
@@ -69,6 +69,17 @@ def test_every_method_for_text_to_image_changes_a_model(method, rows, tmp_path):
     assert any(not torch.equal(weight, before[name]) for name, weight in trainer.model.named_parameters())
 
 
+@pytest.mark.parametrize("method", ["cf_k", "eu_k", "esd", "salun"])
+def test_methods_on_parts_of_a_model_change_the_small_backbone(method, rows, tmp_path):
+    trainer = build(method, rows, tmp_path, "unet-small", **HERE.get(method, {}))
+    before = {name: weight.detach().clone() for name, weight in trainer.model.named_parameters()}
+    trainer.train()
+    changed = {name for name, weight in trainer.model.named_parameters() if not torch.equal(weight, before[name])}
+    parts = {"cf_k": "unet.up_blocks.1.", "eu_k": "unet.up_blocks.1.", "esd": ".attn2.", "salun": "unet."}
+    assert any(parts[method] in name for name in changed)
+    assert method == "salun" or not any(name.startswith("unet.down_blocks.") for name in changed)
+
+
 def test_student_and_teacher_get_the_same_noise(rows, tmp_path, monkeypatch):
     trainer = build("scrub", rows, tmp_path)
     trainer.prepare()
@@ -83,8 +94,12 @@ def test_student_and_teacher_get_the_same_noise(rows, tmp_path, monkeypatch):
     assert first.values.abs().max() < 1e-10  # at the original weights both predict the same
 
 
-def test_the_last_blocks_are_those_of_the_unet(rows, tmp_path):
-    split = split_before(build("finetune", rows, tmp_path).model, 1)
+@pytest.mark.parametrize("backbone", ["unet", "unet-small"])
+def test_the_last_blocks_are_those_of_the_unet(rows, tmp_path, backbone):
+    model = build("finetune", rows, tmp_path, backbone).model
+    name, blocks = block_list(model)
+    assert name == "unet.up_blocks"
+    split = split_before(model, len(blocks))
     assert {name.split(".")[0] for name in split.last} == {"unet"}
     assert any("up_blocks" in name for name in split.last) and "unet.conv_out.weight" in split.last
     assert all("up_blocks" not in name for name in split.frozen)

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from mubench.hub_builders.hub.model_folder import read_run, remake_command
 from mubench.hub_builders.tasks import TASKS, Recipe
+from mubench.hub_builders.tasks.own_backbones import OWN, OwnBackbone
 from mubench.trainers.engine.distributed import step_arguments
 from mubench.trainers.engine.task_arguments import TaskArguments
 from mubench.trainers.engine.task_trainer import TaskTrainer
@@ -262,3 +263,14 @@ def test_run_json_is_plain_json_without_paths(walked):
 def test_the_classifier_of_generated_images_is_of_the_size_of_the_task_and_backbone(tier, backbone, expected):
     setting = SimpleNamespace(info=SimpleNamespace(tier=tier), task=TASKS["tiny_imagenet"], backbone=backbone)
     assert base_models._classifier_backbone(setting) == expected
+
+
+@pytest.mark.parametrize("start", [None, "sd-v1-4"])
+def test_custom_and_adopted_pipelines_are_judged_as_published_ones(monkeypatch, start):
+    facts = {"family": "stable-diffusion", "architecture": "StableDiffusionPipeline", "sha256": "0" * 64}
+    own = OwnBackbone(**facts, millions=860, hub_id=None if start else "/here/pipeline", start=start)
+    monkeypatch.setitem(OWN, "pipeline-00000000", own)
+    setting = SimpleNamespace(
+        info=SimpleNamespace(tier="full"), task=TASKS["tiny_imagenet"], backbone="pipeline-00000000"
+    )
+    assert base_models._classifier_backbone(setting) == "resnet-50"

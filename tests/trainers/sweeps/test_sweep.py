@@ -171,6 +171,10 @@ def test_the_folder_of_a_family_is_found_by_its_own_name_and_by_that_of_all_fami
             "^expected msteps to be a whole number, got '2', a string; as a number it is 2$",
         ),
         (
+            {"methods": ["scrub"], "arguments": {"scrub": {"msteps": "1" * 400}}},
+            "^expected msteps to be a whole number, got '1111",
+        ),
+        (
             {"methods": ["scrub"], "arguments": {"scrub": {"alpha": "inf"}}},
             "^expected alpha to be a number, got 'inf'$",
         ),
