@@ -13,6 +13,7 @@ from mubench.trainers.metrics.score import SCORE_VERSION
 
 CAVEATS: dict[str, str] = {
     "mini": "Rows of tier mini show that things run; their ranks are no result.",
+    "partial": "Rows of tier partial are of a subset of the original data, or of stand-ins in its layout.",
     "custom": "Rows of tier custom are of a custom task, and rank apart from those of the suite.",
 }
 DIGITS = 2  # of S in tables

@@ -23,9 +23,10 @@ from mubench.hub_builders.tasks.names import (
 )
 from mubench.hub_builders.utils.checksums import SUMS
 from mubench.hub_builders.utils.cli import did_you_mean
-from mubench.hub_builders.utils.hints import command
+from mubench.hub_builders.utils.hints import command, extend
 from mubench.hub_builders.utils.hub_client import MissingFileError, MissingRepositoryError, commit_of, fetch_file
 
+REAL = "real"  # folder of real data beside mini data
 HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 
@@ -107,9 +108,12 @@ def info_of_tiers(
     partial = {"raw": "DIR", "allow_partial": True} if tiers[0] == "partial" else {}
     needed = {**NEEDED.get(family, {}), "tier": tiers[0], **partial}
     line = build_command(task, **needed, family=family, deletion_seed=seed)
+    wanted = f"expected {task} of tier {' or '.join(tiers)} in {root}"
+    if found:  # a build there would replace it
+        place = f"--data {REAL}/{DATASET if not seed else dataset_folder(family, seed)}"
+        raise ValueError(f"{wanted}, got {found.tier}: make it with `{extend(line, out=REAL)}`, and add {place}")
     hint = build_hint(Path(root), line, dataset_folder(family, seed))
-    message = f"expected {task} of tier {' or '.join(tiers)} in {root}, got {found.tier if found else 'none'}"
-    raise (ValueError if found else FileNotFoundError)(f"{message}: make it {hint}")
+    raise FileNotFoundError(f"{wanted}, got none: make it {hint}")
 
 
 def find_task(key: str, *, data: str | Path = DATASET, family: str | None = None) -> Task:

@@ -461,6 +461,8 @@ def test_data_of_another_tier_are_refused_and_without_tiers_any_will_do(mini):
         info_of_tiers("imdb", [], data=mini).tier == info_of_tiers("imdb", ["mini", "full"], data=mini).tier == "mini"
     )
     with pytest.raises(
-        ValueError, match=r"^expected imdb of tier full in .*, got mini: make it (with|in) .*--tier full"
+        ValueError,
+        match=r"^expected imdb of tier full in .*, got mini: "
+        r"make it with `mubench build imdb --tier full --out real`, and add --data real/mu-bench$",
     ):
         info_of_tiers("imdb", ["full"], data=mini)
