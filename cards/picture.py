@@ -35,13 +35,10 @@ def _curve(axes: Any, table: Table) -> None:
     """Draw S of retraining by its cost, as `Table.retraining_at` has it between the controls, which have markers."""
     if not table.curve:
         return
-    # Cost 0 has no place on a logarithmic axis.
-    costs, scores = np.transpose([(point.passes, point.score) for point in table.curve[1:]])
-    # Linear in cost, so curved on a logarithmic axis.
-    places = np.union1d(np.geomspace(costs[0], costs[-1], 200), costs)
-    controls = np.searchsorted(places, costs).tolist()
+    places, scores = table.curve_line()
+    controls = np.searchsorted(places, [point.passes for point in table.curve[1:]]).tolist()
     style = {"color": "gray", "linewidth": 0.9, "marker": "o", "markersize": 3, "markevery": controls, "zorder": 1}
-    axes.plot(places, np.interp(places, costs, scores), label=CURVE, **style)
+    axes.plot(places, scores, label=CURVE, **style)
 
 
 def _panel(axes: Any, table: Table, numbers: Mapping[str, int]) -> None:

@@ -71,6 +71,18 @@ class Table:
         """Return S of retraining for a share of the recipe's passes, between the controls; ``None`` without them."""
         return sum(weight * point.score for point, weight in self._curve_weights(passes)) if self.curve else None
 
+    def curve_line(self, count: int = 200) -> tuple[Array, Array]:
+        """Return costs and S along the compute-matched curve, from its first control to whole retraining.
+
+        Each is ``(P,)``, of the controls and ``count`` costs in equal ratios, since what is linear in cost is curved
+        on a logarithmic axis; cost 0 has no place there. Empty without controls.
+        """
+        if not self.curve:
+            return np.zeros(0), np.zeros(0)
+        costs, scores = np.transpose([(point.passes, point.score) for point in self.curve[1:]])
+        places = np.union1d(np.geomspace(costs[0], costs[-1], count), costs)
+        return places, np.interp(places, costs, scores)
+
     def _curve_weights(self, passes: float) -> list[tuple[CurvePoint, float]]:
         """Return the points of the curve beside a cost, and their weights in linear interpolation."""
         costs = [point.passes for point in self.curve]

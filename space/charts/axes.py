@@ -6,7 +6,7 @@ Charts are SVG: sharp at any size, coloured by the page's style sheet, and reada
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 WIDTH, HEIGHT = 420, 260
@@ -31,6 +31,15 @@ class Axes:
     def y(self, value: float) -> float:
         """Return the pixel of a value, from the top."""
         return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (value - self.y0) / ((self.y1 - self.y0) or 1)
+
+    def line(self, style: str, points: Iterable[tuple[float, float]], title: str) -> str:
+        """Return a line through the points that are finite, with its CSS class and a title that is shown on hover."""
+        path = self.path(points)
+        return f'<polyline class="{style} mu-line" points="{path}"><title>{escape(title)}</title></polyline>'
+
+    def path(self, points: Iterable[tuple[float, float]]) -> str:
+        """Return the pixels of the points that are finite, as SVG writes them."""
+        return " ".join(f"{self.x(x):.1f},{self.y(y):.1f}" for x, y in points if math.isfinite(y))
 
     def svg(self, parts: Sequence[str], title: str) -> str:
         """Return a chart of the given parts with these axes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 import numpy as np
@@ -66,17 +66,12 @@ def advantages(
     span = (float(thresholds[0]), float(thresholds[-1]))
     axes = Axes(span, (float(values.min()), float(values.max())), (name, "advantage of the attack"), log=True)
     ends = [*zip(thresholds, chance, strict=True), *zip(thresholds[::-1], -chance[::-1], strict=True)]
-    parts = [f'<polygon class="mu-base mu-band" points="{_points(axes, ends)}"><title>by chance</title></polygon>']
+    parts = [f'<polygon class="mu-base mu-band" points="{axes.path(ends)}"><title>by chance</title></polygon>']
     for model, (style, line) in lines.items():
-        path = _points(axes, zip(thresholds, line, strict=True))
-        parts.append(f'<polyline class="{style} mu-line" points="{path}"><title>{escape(model)}</title></polyline>')
+        parts.append(axes.line(style, zip(thresholds, line, strict=True), model))
     parts.append(_threshold(axes, min(max(threshold, span[0]), span[1])))
     key = {**{each: style for each, (style, _) in lines.items()}, "within chance (95 %)": "mu-base mu-faint"}
     return axes.svg(parts, f"advantage of the attack against {name}") + legend(key)
-
-
-def _points(axes: Axes, points: Iterable[tuple[float, float]]) -> str:
-    return " ".join(f"{axes.x(x):.1f},{axes.y(y):.1f}" for x, y in points if math.isfinite(y))
 
 
 def curves(lines: Mapping[str, tuple[str, Sequence[tuple[float, float]]]], names: tuple[str, str]) -> str:
@@ -86,8 +81,5 @@ def curves(lines: Mapping[str, tuple[str, Sequence[tuple[float, float]]]], names
         return '<p class="mu-note">This method has no training steps.</p>'
     highest = max(y for _, y in points) or 1.0
     axes = Axes((0, max(x for x, _ in points) or 1), (0, 1.05 * highest), names)
-    parts = []
-    for name, (style, line) in lines.items():
-        path = _points(axes, line)
-        parts.append(f'<polyline class="{style} mu-line" points="{path}"><title>{escape(name)}</title></polyline>')
+    parts = [axes.line(style, line, name) for name, (style, line) in lines.items()]
     return axes.svg(parts, f"{names[1]} against {names[0]}") + legend({n: s for n, (s, _) in lines.items()})

@@ -64,17 +64,20 @@ def scatter(
     log: bool = False,
     y: tuple[float, float] | None = None,
     key: Mapping[str, str] | None = None,
+    lines: Mapping[str, tuple[str, Sequence[tuple[float, float]]]] | None = None,
 ) -> str:
     """Return a scatter plot, or a note where there are no points.
 
-    The names are those of the axes, ``log`` makes x logarithmic, ``y`` is its range, ``key`` the legend (CSS classes).
+    The names are those of the axes, ``log`` makes x logarithmic, ``y`` is its range, ``key`` the legend (CSS classes),
+    ``lines`` are drawn below the points, each given by name as its CSS class and points.
     """
     if not marks:
         return '<p class="mu-note">No points to plot yet.</p>'
-    xs = [mark.x for mark in marks]
+    lines = lines or {}
+    xs = [*(mark.x for mark in marks), *(x for _, line in lines.values() for x, _ in line)]
     x = (min(xs) / 1.5, max(xs) * 1.5) if log else _range(xs)
     axes = Axes(x, y or _range([mark.y for mark in marks]), names, log=log)
-    parts = []
+    parts = [axes.line(style, line, name) for name, (style, line) in lines.items()]
     for mark in marks:
         px, py = axes.x(mark.x), axes.y(mark.y)
         if mark.low is not None and mark.high is not None:
@@ -88,6 +91,7 @@ def scatter(
         )
     places = [(axes.x(mark.x), axes.y(mark.y)) for mark in marks]
     parts += _labels([(*place, mark.name) for place, mark in zip(places, marks, strict=True) if mark.label], places)
+    key = {**(key or {}), **{name: style for name, (style, _) in lines.items()}}
     return axes.svg(parts, f"{names[1]} against {names[0]}") + (legend(key) if key else "")
 
 

@@ -30,6 +30,7 @@ SETTING = (*TABLE_SETTING, "method")
 SHIPPED, HERE, YOURS, SUBMITTED, CONTROL = "shipped", "here", "yours", "submitted", "control"
 RANKED = (SHIPPED, HERE)
 ORIGINS = (SHIPPED, HERE, YOURS, SUBMITTED)
+CURVE = "compute-matched curve"
 STYLE = {SHIPPED: "mu-run", HERE: "mu-c2", YOURS: "mu-c4", SUBMITTED: "mu-test", CONTROL: "mu-base"}
 # Valid values of every filter, to which lines may add others.
 VALUES: dict[str, tuple[str, ...]] = {
@@ -212,7 +213,7 @@ def row_summary(row: Result) -> dict[str, Any]:
 
 
 def render_cost(lines: Sequence[Line]) -> str:
-    """Return S against cost."""
+    """Return S against cost, with the compute-matched curve where all lines with references share a table."""
     several = _are_several(lines)
     marks = [
         Mark(e.passes, e.score, _title(line, several), STYLE[line.kind], e.low, e.high)
@@ -222,7 +223,10 @@ def render_cost(lines: Sequence[Line]) -> str:
     marks = _label(marks, [(-mark.x, mark.y) for mark in marks])  # cheap and good
     kinds = {line.kind for line in lines}
     key = {kind: style for kind, style in STYLE.items() if kind in kinds}
-    return scatter(marks, ("cost as a share of retraining's", "S"), log=True, y=(0, 1.08), key=key)
+    tables = [*{id(line.table): line.table for line in lines if line.table}.values()]
+    points = list(zip(*tables[0].curve_line(), strict=True)) if len(tables) == 1 else []
+    curve = {CURVE: ("mu-retrained", points)} if points else {}
+    return scatter(marks, ("cost as a share of retraining's", "S"), log=True, y=(0, 1.08), key=key, lines=curve)
 
 
 def render_parts(lines: Sequence[Line]) -> str:

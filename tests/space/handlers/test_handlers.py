@@ -20,6 +20,7 @@ from PIL import Image
 
 from mubench.cards.leaderboard import tables
 from mubench.cards.leaderboard.entries import make_entry
+from mubench.cards.leaderboard.table import CurvePoint
 from mubench.trainers.evaluation.result import to_json, write_result
 from tests.cards.conftest import make_row
 from tests.space.conftest import SPACE, Import, write_run
@@ -191,6 +192,24 @@ def test_shipped_rows_are_ranked_apart_from_those_made_here(
     assert not [line for line in board.board_lines() if line.origin == "here" and line.row.method == "finetune"]
     gc.collect()
     assert old() is None  # and released when the files change
+
+
+def test_the_cost_chart_has_the_curve_of_the_one_table_that_it_is_about(
+    board: Any, root: Path, demo_rows: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (table,) = tables(demo_rows)
+    curve = tuple(CurvePoint(passes, 0.9 * passes, np.zeros(1)) for passes in (0.0, 0.05, 1.0))
+    monkeypatch.setattr(board, "shipped_tables", lambda: (dataclasses.replace(table, curve=curve),))
+    lines = board.board_lines()
+    page = board.render_cost(lines)
+    check_html(page)
+    (path,) = re.findall(r'<polyline class="mu-retrained mu-line" points="([^"]+)">', page)
+    heights = [float(point.split(",")[1]) for point in path.split()]
+    assert heights == sorted(heights, reverse=True) and heights[0] > heights[-1] + 100  # pixels from the top
+    assert board.CURVE in page.split('class="mu-legend"')[1]
+    bare = dataclasses.replace(table, curve=())
+    other = [dataclasses.replace(line, table=bare) for line in lines]
+    assert "polyline" not in board.render_cost(other) + board.render_cost([*lines, *other])
 
 
 def test_the_error_of_a_damaged_row_names_no_path(space: Import, board: Any, root: Path, tmp_path: Path) -> None:
