@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 
 from mubench.cards.leaderboard import Table
 from mubench.cards.leaderboard.entries import Entry
+from mubench.cards.leaderboard.table import CURVE
 from mubench.trainers.evaluation.audit import CAUGHT, LEAST_POWER, MOST_ALARMS, MetricAudit
 
 COLUMNS = 2
 LONGEST = 100  # characters in a line of the legend
-CURVE = "compute-matched curve (retrain_at)"
 _ACROSS = ("axes fraction", "data")
 
 
@@ -35,7 +35,8 @@ def _curve(axes: Any, table: Table) -> None:
     """Draw S of retraining by its cost, as `Table.retraining_at` has it between the controls, which have markers."""
     if not table.curve:
         return
-    places, scores = table.curve_line()
+    cheapest = min((entry.passes for entry in table.entries if entry.passes), default=1.0)
+    places, scores = table.curve_line(cheapest)
     controls = np.searchsorted(places, [point.passes for point in table.curve[1:]]).tolist()
     style = {"color": "gray", "linewidth": 0.9, "marker": "o", "markersize": 3, "markevery": controls, "zorder": 1}
     axes.plot(places, scores, label=CURVE, **style)

@@ -36,9 +36,14 @@ def group_rows(rows: Iterable[Result]) -> list[list[Result]]:
     """Return the rows of every table, in the order of the tables."""
     groups: dict[tuple[object, ...], list[Result]] = defaultdict(list)
     for row in sorted(rows, key=lambda r: r.run_id):
-        place = (row.task, row.tier, row.family, row.deletion_seed, row.ratio, row.backbone, row.split, row.eval_seed)
-        groups[*place, row.score_version].append(row)
+        groups[setting_of(row)].append(row)
     return [groups[key] for key in sorted(groups, key=lambda key: (TIERS_BY_DATA.index(str(key[1])), str(key)))]
+
+
+def setting_of(row: Result) -> tuple[object, ...]:
+    """Return what all rows of a table have in common."""
+    data = (row.task, row.tier, row.family, row.deletion_seed, row.ratio)
+    return (*data, row.backbone, row.split, row.eval_seed, row.score_version)
 
 
 def make_table(rows: Sequence[Result], **folders: object) -> Table:

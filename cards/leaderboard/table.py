@@ -13,10 +13,11 @@ from mubench.trainers.metrics.score import SCORE_VERSION
 
 CAVEATS: dict[str, str] = {
     "mini": "Rows of tier mini show that things run; their ranks are no result.",
-    "partial": "Rows of tier partial are of a subset of the original data, or of stand-ins in its layout.",
+    "partial": "Rows of tier partial are of a subset of the original data, or of other real data in its layout.",
     "custom": "Rows of tier custom are of a custom task, and rank apart from those of the suite.",
 }
 DIGITS = 2  # of S in tables
+CURVE = "compute-matched curve (retrain_at)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,16 +72,20 @@ class Table:
         """Return S of retraining for a share of the recipe's passes, between the controls; ``None`` without them."""
         return sum(weight * point.score for point, weight in self._curve_weights(passes)) if self.curve else None
 
-    def curve_line(self, count: int = 200) -> tuple[Array, Array]:
-        """Return costs and S along the compute-matched curve, from its first control to whole retraining.
+    def curve_line(self, start: float, count: int = 200) -> tuple[Array, Array]:
+        """Return costs and S along the compute-matched curve, for a logarithmic axis of cost.
 
         Each is ``(P,)``, of the controls and ``count`` costs in equal ratios, since what is linear in cost is curved
-        on a logarithmic axis; cost 0 has no place there. Empty without controls.
+        on such an axis. Empty without controls.
+
+        Args:
+            start: The smallest cost, above 0; that of the cheapest control if this is smaller.
+            count: Number of costs beside those of the controls.
         """
         if not self.curve:
             return np.zeros(0), np.zeros(0)
-        costs, scores = np.transpose([(point.passes, point.score) for point in self.curve[1:]])
-        places = np.union1d(np.geomspace(costs[0], costs[-1], count), costs)
+        costs, scores = np.transpose([(point.passes, point.score) for point in self.curve])
+        places = np.union1d(np.geomspace(min(start, costs[1]), costs[-1], count), costs[1:])
         return places, np.interp(places, costs, scores)
 
     def _curve_weights(self, passes: float) -> list[tuple[CurvePoint, float]]:

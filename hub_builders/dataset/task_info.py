@@ -110,8 +110,9 @@ def info_of_tiers(
     line = build_command(task, **needed, family=family, deletion_seed=seed)
     wanted = f"expected {task} of tier {' or '.join(tiers)} in {root}"
     if found:  # a build there would replace it
-        place = f"--data {REAL}/{DATASET if not seed else dataset_folder(family, seed)}"
-        raise ValueError(f"{wanted}, got {found.tier}: make it with `{extend(line, out=REAL)}`, and add {place}")
+        out = REAL if found.tier == "mini" else tiers[0]
+        place = f"--data {out}/{DATASET if not seed else dataset_folder(family, seed)}"
+        raise ValueError(f"{wanted}, got {found.tier}: make it with `{extend(line, out=out)}`, and add {place}")
     hint = build_hint(Path(root), line, dataset_folder(family, seed))
     raise FileNotFoundError(f"{wanted}, got none: make it {hint}")
 

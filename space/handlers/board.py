@@ -17,6 +17,8 @@ from handlers.runs import existing_runs
 from mubench.cards.leaderboard import TIERS_BY_DATA, ResultFolder, Table, shipped_tables
 from mubench.cards.leaderboard.entries import ONE_SEED_SPREAD, Entry, make_entry
 from mubench.cards.leaderboard.formats import cells
+from mubench.cards.leaderboard.grouping import setting_of
+from mubench.cards.leaderboard.table import CURVE
 from mubench.hub_builders.tasks import BACKBONES, TASKS, TIERS
 from mubench.hub_builders.tasks.names import FAMILIES, RATIOS
 from mubench.hub_builders.utils.text import quote
@@ -30,7 +32,6 @@ SETTING = (*TABLE_SETTING, "method")
 SHIPPED, HERE, YOURS, SUBMITTED, CONTROL = "shipped", "here", "yours", "submitted", "control"
 RANKED = (SHIPPED, HERE)
 ORIGINS = (SHIPPED, HERE, YOURS, SUBMITTED)
-CURVE = "compute-matched curve"
 STYLE = {SHIPPED: "mu-run", HERE: "mu-c2", YOURS: "mu-c4", SUBMITTED: "mu-test", CONTROL: "mu-base"}
 # Valid values of every filter, to which lines may add others.
 VALUES: dict[str, tuple[str, ...]] = {
@@ -213,7 +214,7 @@ def row_summary(row: Result) -> dict[str, Any]:
 
 
 def render_cost(lines: Sequence[Line]) -> str:
-    """Return S against cost, with the compute-matched curve where all lines with references share a table."""
+    """Return S against cost, with the compute-matched curve where all lines have the setting of one table."""
     several = _are_several(lines)
     marks = [
         Mark(e.passes, e.score, _title(line, several), STYLE[line.kind], e.low, e.high)
@@ -223,10 +224,19 @@ def render_cost(lines: Sequence[Line]) -> str:
     marks = _label(marks, [(-mark.x, mark.y) for mark in marks])  # cheap and good
     kinds = {line.kind for line in lines}
     key = {kind: style for kind, style in STYLE.items() if kind in kinds}
-    tables = [*{id(line.table): line.table for line in lines if line.table}.values()]
-    points = list(zip(*tables[0].curve_line(), strict=True)) if len(tables) == 1 else []
-    curve = {CURVE: ("mu-retrained", points)} if points else {}
-    return scatter(marks, ("cost as a share of retraining's", "S"), log=True, y=(0, 1.08), key=key, lines=curve)
+    names = ("cost as a share of retraining's", "S")
+    return scatter(marks, names, log=True, y=(0, 1.08), key=key, lines=_curve(lines, marks))
+
+
+def _curve(lines: Sequence[Line], marks: Sequence[Mark]) -> dict[str, tuple[str, list[tuple[float, float]]]]:
+    """Return the compute-matched curve of the one table whose setting all lines have, if there is one."""
+    tables = dict.fromkeys(line.table for line in lines if line.table)
+    if not marks or len(tables) != 1 or len({setting_of(line.row) for line in lines}) != 1:
+        return {}
+    (table,) = tables
+    costs, scores = table.curve_line(min(mark.x for mark in marks))
+    points = list(zip(costs.tolist(), scores.tolist(), strict=True))
+    return {CURVE: ("mu-retrained", points)} if points else {}
 
 
 def render_parts(lines: Sequence[Line]) -> str:

@@ -5,7 +5,8 @@ import pytest
 from mubench.cards import picture
 from mubench.cards.leaderboard import tables
 from mubench.cards.leaderboard.formats import HEAD, as_markdown
-from mubench.cards.picture import CURVE, LONGEST, draw_leaderboard
+from mubench.cards.leaderboard.table import CURVE
+from mubench.cards.picture import LONGEST, draw_leaderboard
 from mubench.trainers.evaluation.result import References
 
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from mubench.cards.leaderboard import tables
 from mubench.cards.leaderboard.formats import as_markdown, as_text
@@ -55,3 +56,22 @@ def test_a_line_is_useful_where_the_interval_of_the_difference_to_retraining_is_
     no_draws = np.zeros_like(above.draws)
     free = replace(table, curve=tuple(CurvePoint(passes, 0.0, no_draws) for passes in (0.0, 1.0)))
     assert [free.usefulness(entry) for entry in free.entries if entry.name == "nothing"] == ["no"]
+
+
+def test_the_compute_matched_curve_starts_at_the_cheapest_line_and_is_linear_in_cost(new_row):
+    (table,) = tables([new_row()])
+    points = tuple(CurvePoint(passes, score, np.zeros(1)) for passes, score in ((0.0, 0.0), (0.5, 0.2), (1.0, 0.9)))
+    costs, scores = replace(table, curve=points).curve_line(0.01)
+    assert costs[0] == 0.01 and costs[-1] == 1.0 and 0.5 in costs and len(costs) == 201
+    assert scores == pytest.approx([each * 0.4 if each < 0.5 else 0.2 + (each - 0.5) * 1.4 for each in costs])
+    assert replace(table, curve=points).curve_line(0.9)[0][0] == 0.5
+    assert [each.tolist() for each in replace(table, curve=()).curve_line(0.01)] == [[], []]
+    costs, scores = replace(table, curve=points[:2]).curve_line(0.5)
+    assert costs == pytest.approx(0.5) and scores == pytest.approx(0.2)
+
+
+def test_rows_of_parts_of_the_data_and_of_mini_tasks_come_with_a_caveat(new_row):
+    for tier, caveat in (("full", ""), ("partial", "a subset of the original data"), ("mini", "are no result")):
+        (table,) = tables([new_row().model_copy(update={"tier": tier})])
+        assert caveat in table.caveat and bool(caveat) == bool(table.caveat)
+        assert table.caveat in as_text([table])

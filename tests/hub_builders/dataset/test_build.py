@@ -1,7 +1,9 @@
 """Builds of mini tasks: files, README, rebuilds, interruptions, options."""
 
+import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -466,3 +468,16 @@ def test_data_of_another_tier_are_refused_and_without_tiers_any_will_do(mini):
         r"make it with `mubench build imdb --tier full --out real`, and add --data real/mu-bench$",
     ):
         info_of_tiers("imdb", ["full"], data=mini)
+
+
+def test_the_command_for_data_of_another_tier_replaces_no_real_data(mini, monkeypatch):
+    found = task_info("imdb", data=mini)
+    full = dataclasses.replace(found, tier="full")
+    monkeypatch.setattr("mubench.hub_builders.dataset.task_info.task_info", lambda *_, **__: full)
+    line = "`mubench build imdb --tier partial --raw DIR --allow_partial --out partial`"
+    for tiers, command in (
+        (["mini"], "`mubench build imdb --out mini`, and add --data mini/mu-bench"),
+        (["partial"], f"{line}, and add --data partial/mu-bench"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(f"got full: make it with {command}") + "$"):
+            info_of_tiers("imdb", tiers, data="real/mu-bench")

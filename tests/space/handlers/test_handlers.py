@@ -207,6 +207,10 @@ def test_the_cost_chart_has_the_curve_of_the_one_table_that_it_is_about(
     heights = [float(point.split(",")[1]) for point in path.split()]
     assert heights == sorted(heights, reverse=True) and heights[0] > heights[-1] + 100  # pixels from the top
     assert board.CURVE in page.split('class="mu-legend"')[1]
+    own = board.Line(lines[0].entry, "yours")
+    elsewhere = make_entry("x", [lines[0].row.model_copy(update={"split": "f" * 64})])
+    assert "polyline" in board.render_cost([*lines, own])
+    assert "polyline" not in board.render_cost([*lines, board.Line(elsewhere, "yours")])
     bare = dataclasses.replace(table, curve=())
     other = [dataclasses.replace(line, table=bare) for line in lines]
     assert "polyline" not in board.render_cost(other) + board.render_cost([*lines, *other])
@@ -269,7 +273,7 @@ def test_names_from_rows_are_escaped(space: Import) -> None:
     mark = points.Mark(1, 1, EVIL, "mu-run", label=True)
     pages = [
         tables.table([(EVIL, EVIL)], [[EVIL]], label=EVIL),
-        points.scatter([mark], (EVIL, EVIL), key={EVIL: "mu-run"}),
+        points.scatter([mark], (EVIL, EVIL), key={EVIL: "mu-run"}, lines={EVIL: ("mu-run", [(0, 1), (1, 2)])}),
         tables.bars({EVIL: {EVIL: (0.5, EVIL)}}, {EVIL: "mu-run"}),
         charts.curves({EVIL: ("mu-run", [(0, 1), (1, math.nan), (2, 3)])}, (EVIL, EVIL)),
         space("charts.media").text(EVIL, [EVIL]),
