@@ -107,9 +107,8 @@ class Finding:
         if not self.observations:
             tasks = ", ".join(self.claim.tasks) or "any task"
             return (self.claim.untested or "; ".join(self.missing) or f"no real rows of {tasks} that it is about",)
-        return tuple(
-            f"{one.table.row.task} {one.table.row.ratio} %, {one.verdict}: {one.values}" for one in self.observations
-        )
+        rows = [(one.table.row, one) for one in self.observations]
+        return tuple(f"{row.task} {row.backbone} {row.ratio} %, {one.verdict}: {one.values}" for row, one in rows)
 
 
 def _majority(votes: Sequence[Verdict]) -> Verdict:
@@ -127,12 +126,12 @@ def read_claims() -> tuple[Claim, ...]:
 
 
 def examine_claims(tables: Sequence[Table]) -> list[Finding]:
-    """Return what tables say of every claim."""
+    """Return the results of all claims on tables."""
     return [examine_claim(claim, tables) for claim in read_claims()]
 
 
 def examine_claim(claim: Claim, tables: Sequence[Table]) -> Finding:
-    """Return what tables say of a claim."""
+    """Return the results of a claim on the tables that it is about."""
     if claim.test is None:
         return Finding(claim, ())
     observations, missing = [], []

@@ -112,7 +112,7 @@ def info_of_tiers(
     if found:  # a build there would replace it
         out = REAL if found.tier == "mini" else tiers[0]
         place = f"--data {out}/{DATASET if not seed else dataset_folder(family, seed)}"
-        raise ValueError(f"{wanted}, got {found.tier}: make it with `{extend(line, out=out)}`, and add {place}")
+        raise ValueError(f"{wanted}, got {found.tier}: make it with `{extend(line, out=out)}`, and give {place}")
     hint = build_hint(Path(root), line, dataset_folder(family, seed))
     raise FileNotFoundError(f"{wanted}, got none: make it {hint}")
 

@@ -12,6 +12,7 @@ from handlers.board import COLUMNS, CONTROL, RANKED, SUBMITTED, TABLE_SETTING, Y
 from handlers.input_checks import check_choice
 from mubench.cards.leaderboard import Table
 from mubench.cards.leaderboard.entries import Entry
+from mubench.cards.leaderboard.grouping import setting_of
 from mubench.hub_builders.utils.text import count_noun
 from mubench.trainers.runs.method_table import method_table
 
@@ -69,9 +70,8 @@ def _title(entry: Entry, title: str) -> str:
 
 def _peers(line: Line, lines: Sequence[Line]) -> list[Line]:
     """Return the ranked lines of a line's setting."""
-    names = ("tier", "task", "family", "ratio", "backbone", "split")
-    setting = [getattr(line.row, name) for name in names]
-    return [one for one in lines if one.kind in RANKED and [getattr(one.row, name) for name in names] == setting]
+    setting = setting_of(line.row)
+    return [one for one in lines if one.kind in RANKED and setting_of(one.row) == setting]
 
 
 def _place(line: Line, peers: Sequence[Line]) -> str:

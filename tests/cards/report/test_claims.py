@@ -140,7 +140,7 @@ def test_most_tasks_give_the_verdict_and_all_numbers_are_shown(table):
     assert verdict(open_) == verdict(open_, open_) == "undecided" and verdict() == "could not be tested"
     assert verdict(yes, no, ("imdb", None)) == "mixed" and verdict(yes, no, other) == "did not hold"
     shown = Finding(one.claim, (*one.observations, observed(table, *other))).here
-    assert shown == "cifar10 5 %, held: scrub: rank 1 (of 4 defaults); imdb 5 %, did not hold: other"
+    assert shown == "cifar10 resnet 5 %, held: scrub: rank 1 (of 4 defaults); imdb resnet 5 %, did not hold: other"
 
 
 def test_a_task_counts_once_however_many_tables_it_has(table):
@@ -238,14 +238,14 @@ def test_text_and_markdown_name_claim_source_numbers_and_verdict(table):
     numbers = (
         "forget_score 0.130 (scrub), 0.100 (chance), scrub less chance 0.030 (0.028 to 0.032), claimed within 0.05"
     )
-    source, here = "MU-Bench, arXiv:2406.14796, abstract", f"cifar10 5 %, held: {numbers}"
+    source, here = "MU-Bench, arXiv:2406.14796, abstract", f"cifar10 resnet 5 %, held: {numbers}"
     assert line.split(" | ")[1:] == [source, "none", here, "held |"]
     text = as_text(findings).splitlines()
     place = next(n for n, line in enumerate(text) if "SCRUB reaches random" in line)
     assert text[place].split()[0] == "held" and text[place + 1].strip() == here
     vote = observed(table, "imdb", False)
     twice = dataclasses.replace(findings[0], observations=(vote, vote))
-    assert as_text([twice]).splitlines()[-2:] == ["    imdb 5 %, did not hold: other"] * 2
+    assert as_text([twice]).splitlines()[-2:] == ["    imdb resnet 5 %, did not hold: other"] * 2
 
 
 def test_the_reason_for_s_comes_first_with_the_figures_of_the_ledger(table):
@@ -256,3 +256,10 @@ def test_the_reason_for_s_comes_first_with_the_figures_of_the_ledger(table):
     for figure in ("10 trials", "1.60 percentage points", "12 % of the way"):
         assert figure in WHY_S and any(figure in one.replication for one in about)
     assert "where .2 is claimed" in WHY_S and any("gap to retraining is .2 " in one.claim for one in about)
+
+
+def test_the_lines_of_two_backbones_are_named_by_backbone(table):
+    one = finding(table, rule="leads", needed="all", methods=("scrub",))
+    larger = dataclasses.replace(table, row=table.row.model_copy(update={"backbone": "resnet-small"}))
+    both = Finding(one.claim, (*one.observations, dataclasses.replace(one.observations[0], table=larger)))
+    assert [line.split(",")[0] for line in both.lines] == ["cifar10 resnet 5 %", "cifar10 resnet-small 5 %"]

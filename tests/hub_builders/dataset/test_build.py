@@ -465,7 +465,7 @@ def test_data_of_another_tier_are_refused_and_without_tiers_any_will_do(mini):
     with pytest.raises(
         ValueError,
         match=r"^expected imdb of tier full in .*, got mini: "
-        r"make it with `mubench build imdb --tier full --out real`, and add --data real/mu-bench$",
+        r"make it with `mubench build imdb --tier full --out real`, and give --data real/mu-bench$",
     ):
         info_of_tiers("imdb", ["full"], data=mini)
 
@@ -476,8 +476,8 @@ def test_the_command_for_data_of_another_tier_replaces_no_real_data(mini, monkey
     monkeypatch.setattr("mubench.hub_builders.dataset.task_info.task_info", lambda *_, **__: full)
     line = "`mubench build imdb --tier partial --raw DIR --allow_partial --out partial`"
     for tiers, command in (
-        (["mini"], "`mubench build imdb --out mini`, and add --data mini/mu-bench"),
-        (["partial"], f"{line}, and add --data partial/mu-bench"),
+        (["mini"], "`mubench build imdb --out mini`, and give --data mini/mu-bench"),
+        (["partial"], f"{line}, and give --data partial/mu-bench"),
     ):
         with pytest.raises(ValueError, match=re.escape(f"got full: make it with {command}") + "$"):
             info_of_tiers("imdb", tiers, data="real/mu-bench")

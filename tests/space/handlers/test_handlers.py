@@ -194,7 +194,7 @@ def test_shipped_rows_are_ranked_apart_from_those_made_here(
     assert old() is None  # and released when the files change
 
 
-def test_the_cost_chart_has_the_curve_of_the_one_table_that_it_is_about(
+def test_the_cost_chart_draws_the_compute_matched_curve_for_lines_of_one_setting(
     board: Any, root: Path, demo_rows: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (table,) = tables(demo_rows)
